@@ -1,0 +1,60 @@
+# Every habit of the house in one line each: `make help` lists them.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+TUNE_STAMP := $(VENV)/.installed-tune
+
+.DEFAULT_GOAL := help
+.PHONY: help tune test test-all lint types floors format system browser bench-agent vendor clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(TUNE_STAMP): $(BIN)/python setup.cfg
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[server,cache-policy,matmul]'
+	@touch $@
+
+$(STAMP): $(BIN)/python setup.cfg
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[server,postgresql,cache-policy,matmul,dev]'
+	@touch $@ $(TUNE_STAMP)
+
+tune: $(TUNE_STAMP) ## set everything up and tune the embedded SQLite target; writes report.json
+	$(BIN)/lontra tune sqlite --json report.json $(ARGS)
+
+system: ## install what tests need beyond Python (PostgreSQL, Chromium), where that is possible
+	@PATH="$(CURDIR)/$(BIN):$$PATH" sh tests/system-packages.sh
+
+test: $(STAMP) system ## set everything up and run the suite, linters included (under 15 minutes)
+	$(MAKE) --no-print-directory lint types floors
+	$(BIN)/python -m pytest -m 'not slow' $(ARGS)
+
+test-all: $(STAMP) system ## the whole suite, slow and privileged checks and the survival campaign too
+	$(MAKE) --no-print-directory lint types floors
+	$(BIN)/python -m pytest -s --timeout 5400 $(ARGS)
+
+lint: $(STAMP) ## ruff: rules and format
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(STAMP) ## mypy, strict, on the floors and the front door
+	$(BIN)/mypy
+
+floors: $(STAMP) ## import-linter: imports go down only
+	$(BIN)/lint-imports
+
+format: $(STAMP) ## rewrite the code in the house's format
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench-agent: $(STAMP) ## the agent's and watchdog's memory and CPU share at rest
+	$(BIN)/python benchmarks/agent_footprint.py
+
+vendor: $(STAMP) ## fetch the vendored browser assets again and check their hashes
+	$(BIN)/python -m web.vendor
+
+clean: ## remove the virtual environment and caches
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache *.egg-info

@@ -1,0 +1,102 @@
+"""Which trace is replayed: one made to order, or a file in a format that libcachesim reads."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from targets.cache_policy.generators import GENERATORS, REVISION
+from targets.errors import InvalidSetting
+from targets.knobs import Value
+
+FORMATS = {
+    "oracleGeneral": "ORACLE_GENERAL_TRACE",
+    "csv": "CSV_TRACE",
+    "txt": "PLAIN_TXT_TRACE",
+    "vscsi": "VSCSI_TRACE",
+    "twr": "TWR_TRACE",
+}
+"""Setting -> libcachesim's TraceType. These are the formats that the tests write and read back."""
+
+GENERATED_REQUESTS = 200_000
+"""Enough for a cache of a tenth of the pages to turn over dozens of times; 0.2 s a window."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trace:
+    """A trace as the worker needs it; fields of a CSV count from 1, and 0 means there is none.
+
+    `requests` is how many are used; 0 means all of the file. `generator` is empty for a file that
+    somebody else made; else the file is made on first use, from `seed`.
+    """
+
+    path: str
+    format: str
+    requests: int
+    generator: str
+    seed: int
+    object_sizes: bool
+    csv_delimiter: str
+    csv_header: bool
+    csv_numeric: bool
+    csv_time_field: int
+    csv_object_field: int
+    csv_size_field: int
+
+
+def trace_of(settings: Mapping[str, Value], workdir: Path) -> Trace:
+    """The trace that the settings name.
+
+    Raises:
+        InvalidSetting: neither a generator nor a file, or a file of unknown format.
+    """
+    name, requests, seed = (
+        str(settings["trace"]),
+        int(settings["requests"]),
+        int(settings["seed"]),
+    )
+    generated = name in GENERATORS
+    if generated:
+        requests = requests or GENERATED_REQUESTS
+        file = f"{name}-{requests}-{seed}-r{REVISION}.oracleGeneral"
+        path, format_ = workdir / "traces" / file, "oracleGeneral"
+    else:
+        path = Path(name).expanduser().absolute()
+        format_ = _format(path, str(settings["trace_format"]))
+    return Trace(
+        path=str(path),
+        format=format_,
+        requests=requests,
+        generator=name if generated else "",
+        seed=seed,
+        object_sizes=bool(settings["object_sizes"]) and not generated,
+        csv_delimiter=str(settings["csv_delimiter"]),
+        csv_header=bool(settings["csv_header"]),
+        csv_numeric=bool(settings["csv_numeric"]),
+        csv_time_field=int(settings["csv_time_field"]),
+        csv_object_field=int(settings["csv_object_field"]),
+        csv_size_field=int(settings["csv_size_field"]),
+    )
+
+
+def _format(path: Path, given: str) -> str:
+    """The format of a trace file: as given, or by its name."""
+    if not path.is_file():
+        raise InvalidSetting(
+            f"setting trace={path} is neither a file nor one of the generators: "
+            f"{', '.join(GENERATORS)}"
+        )
+    if path.suffix in (".zst", ".gz", ".xz", ".bz2"):
+        # libcachesim 0.3.5 reads .zst, but cannot start in its middle: the unseen part would
+        # count no request at all.
+        raise InvalidSetting(f"setting trace={path} is compressed: decompress it first")
+    if given != "auto":
+        return given
+    for format_ in FORMATS:
+        if f".{format_.lower()}" in (suffix.lower() for suffix in path.suffixes):
+            return format_
+    raise InvalidSetting(
+        f"setting trace={path}: its name does not tell the format; set trace_format to one of "
+        f"{', '.join(FORMATS)}"
+    )

@@ -1,0 +1,1 @@
+"""A target with a known truth: for tests, demonstrations and measuring Lontra itself."""

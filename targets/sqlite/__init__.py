@@ -1,0 +1,1 @@
+"""A real SQLite database under a parameterised workload: the target of the first minute."""

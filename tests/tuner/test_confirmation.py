@@ -1,0 +1,113 @@
+"""Confirmation: pairs, intervals and verdicts that a reader would act on."""
+
+from __future__ import annotations
+
+import math
+from datetime import UTC, datetime
+
+import numpy as np
+import pytest
+
+from knowledge_base.records import Window
+from targets.metrics import Direction, MetricVector, Objective
+from tuner.confirmation import block_sequence, confirm, pair_ratios
+
+THROUGHPUT = Objective(name="throughput", direction=Direction.MAXIMISE, unit="1/s")
+LATENCY = Objective(name="latency", direction=Direction.MINIMISE, unit="ms")
+AT = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def window(
+    trial: int,
+    position: int,
+    arm: str,
+    value: float,
+    *,
+    late: bool = False,
+    name: str = "throughput",
+) -> Window:
+    return Window(
+        id=trial * 100 + position,
+        trial_id=trial,
+        epoch=1,
+        arm=arm,
+        block=0,
+        position=position,
+        purpose="confirm",
+        started_at=AT,
+        seconds=1.0,
+        objectives={name: value},
+        metrics=MetricVector((), ()),
+        late=late,
+    )
+
+
+def test_blocks_are_abba_then_baab() -> None:
+    assert block_sequence(0) == ("baseline", "candidate", "candidate", "baseline")
+    assert block_sequence(1) == ("candidate", "baseline", "baseline", "candidate")
+
+
+def test_neighbours_make_a_pair_and_drift_cancels() -> None:
+    # The machine loses 10 % with every window; the candidate is truly twice as fast.
+    arms = block_sequence(0) + block_sequence(1)
+    speed = {"baseline": 100.0, "candidate": 200.0}
+    windows = [window(1 + i // 4, i % 4, arm, speed[arm] * 0.9**i) for i, arm in enumerate(arms)]
+    ratios = pair_ratios(THROUGHPUT, windows)
+    assert len(ratios) == 4
+    assert math.exp(np.mean(np.log(ratios))) == pytest.approx(2.0)
+
+
+def test_above_one_means_better_for_what_is_minimised_too() -> None:
+    windows = [window(1, 0, "baseline", 10.0, name="latency"),
+               window(1, 1, "candidate", 5.0, name="latency")]  # fmt: skip
+    assert pair_ratios(LATENCY, windows) == [2.0]
+
+
+def test_late_windows_and_widows_do_not_count() -> None:
+    windows = [
+        window(1, 0, "baseline", 1.0),
+        window(1, 1, "candidate", 9.0, late=True),
+        window(2, 0, "baseline", 1.0),
+    ]
+    assert pair_ratios(THROUGHPUT, windows) == []
+
+
+@pytest.mark.parametrize(
+    ("ratios", "verdict"),
+    [
+        ([1.5, 1.6, 1.55, 1.45] * 4, "better"),
+        ([0.5, 0.6, 0.55, 0.45] * 4, "worse"),
+        ([1.001, 0.999, 1.0, 1.002] * 4, "no gain found"),
+        ([2.0, 0.5, 1.9, 0.6] * 4, "undecided"),
+    ],
+)
+def test_verdicts(ratios: list[float], verdict: str) -> None:
+    result = confirm(ratios, margin=0.02, pair_seconds=4.0)
+    assert result.verdict == verdict
+    assert result.pairs == 16
+    assert result.low is not None and result.high is not None
+    assert result.low <= (result.ratio or 0) <= result.high
+
+
+def test_undecided_says_what_it_would_cost_to_know() -> None:
+    words = confirm([2.0, 0.5, 1.9, 0.6] * 4, margin=0.02, pair_seconds=4.0).words
+    assert "pairs" in words and "min of measuring" in words
+
+
+def test_a_deterministic_target_has_an_interval_of_no_width() -> None:
+    result = confirm([1.25] * 12, margin=0.02)
+    assert (result.verdict, result.low, result.high) == ("better", 1.25, 1.25)
+
+
+def test_no_pairs_is_no_gain_not_a_crash() -> None:
+    assert confirm([], margin=0.02).verdict == "no gain found"
+
+
+def test_the_interval_holds_the_truth_as_often_as_it_says() -> None:
+    rng = np.random.default_rng(7)
+    held = 0
+    for _ in range(2_000):
+        ratios = np.exp(rng.normal(math.log(1.1), 0.1, 16))
+        result = confirm(list(ratios), margin=0.02)
+        held += (result.low or 0) <= 1.1 <= (result.high or 0)
+    assert 0.935 <= held / 2_000 <= 0.965

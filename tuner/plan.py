@@ -1,0 +1,346 @@
+"""The session's state machine: from what is known to the one next step. Pure: no SQL, no clock.
+
+    baseline -> search -> confirm -> references -> (promote) -> done
+
+The baseline is trial 0. Search spends the trial budget; where the objective is noisy its last
+part re-measures the finalists, so that the answer is not the luckiest window. Confirmation
+compares the incumbent with the baseline in interleaved blocks. A trial that fails by no fault of
+its configuration costs no budget and is planned again, a bounded number of times.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from knowledge_base.records import (
+    NewTrial,
+    SessionPhase,
+    SessionState,
+    Trial,
+    TrialState,
+)
+from targets.protocol import CANDIDATE_ARM
+from tuner.confirmation import (
+    PAIRS_PER_BLOCK,
+    Confirmation,
+    block_sequence,
+    confirm,
+    nothing_to_confirm,
+    pair_ratios,
+)
+from tuner.estimate import incumbent
+from tuner.recommenders.base import SuggestionKind
+from tuner.view import (
+    CONFIRM_TASK,
+    PROMOTE_TASK,
+    REFERENCES_TASK,
+    SEARCH_TASK,
+    SessionView,
+    is_baseline,
+    spares_budget,
+)
+
+BASELINE_WINDOWS = 3  # the least that gives a spread; what noise is first estimated from
+ATTEMPTS = 5  # how often a harness fault is forgiven in a row before the session gives up
+RUN_TIME_FACTOR = 20  # a window may take this many times its nominal length, plus the grace
+GRACE_SECONDS = 60.0
+
+
+@dataclass(frozen=True)
+class Wait:
+    """Nothing to do until a result arrives."""
+
+
+@dataclass(frozen=True)
+class Add:
+    """Store this trial for the agent to take."""
+
+    trial: NewTrial
+
+
+@dataclass(frozen=True)
+class Suggest:
+    """Ask the recommender; `remeasure`: choose among the finalists instead."""
+
+    remeasure: bool
+
+
+@dataclass(frozen=True)
+class Move:
+    """Go on to another phase."""
+
+    phase: SessionPhase
+    reason: str
+    incumbent_trial_id: int | None = None
+    verdict: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True)
+class End:
+    """The session is over."""
+
+    state: SessionState
+    reason: str
+    verdict: Mapping[str, Any] = field(default_factory=dict)
+
+
+Step = Wait | Add | Suggest | Move | End
+
+
+def plan(view: SessionView, now: datetime, *, further_gain: float | None = None) -> Step:
+    """The next step of a session.
+
+    Args:
+        view: the session as stored.
+        now: for the wall-time stop rule.
+        further_gain: the relative gain still expected of the search, where it was asked for.
+    """
+    session = view.session
+    if session.state is not SessionState.RUNNING or view.open_trials:
+        return Wait()
+    match session.phase:
+        case SessionPhase.BASELINE:
+            return _baseline(view)
+        case SessionPhase.SEARCH:
+            return _search(view, now, further_gain)
+        case SessionPhase.CONFIRM:
+            return _confirm(view)
+        case SessionPhase.REFERENCES:
+            return _references(view)
+        case SessionPhase.PROMOTE:
+            return _promote(view)
+    return Wait()
+
+
+def _baseline(view: SessionView) -> Step:
+    if view.baseline_trial is not None:
+        return Move(SessionPhase.SEARCH, "the baseline is measured")
+    attempts = [trial for trial in view.of_task(SEARCH_TASK) if is_baseline(trial)]
+    if attempts and (not spares_budget(attempts[-1]) or len(attempts) >= ATTEMPTS):
+        return End(
+            SessionState.FAILED,
+            f"the baseline cannot be measured ({attempts[-1].failure}: {attempts[-1].message}): "
+            "mend the target or the workload, then start a new session",
+        )
+    windows = 1 if view.objective.deterministic else BASELINE_WINDOWS
+    return Add(
+        new_trial(
+            view,
+            task=SEARCH_TASK,
+            configuration=view.session.baseline,
+            sequence=(CANDIDATE_ARM,) * windows,
+            suggestion={
+                "configuration": dict(view.session.baseline),
+                "kind": str(SuggestionKind.BASELINE),
+                "lane": "baseline",
+                "reason": "The configuration in force when the session began, measured "
+                + ("once." if windows == 1 else f"{windows} times to see how noisy it is."),
+                "expected": None,
+            },
+        )
+    )
+
+
+def _search(view: SessionView, now: datetime, further_gain: float | None) -> Step:
+    budget = view.session.budget
+    left = int(budget["trials"]) - view.spent
+    stop = _stop_reason(view, now, left, further_gain)
+    if stop is None:
+        return Suggest(remeasure=left <= remeasured(view))
+    best = candidate(view)
+    if best is None:
+        verdict = nothing_to_confirm("no configuration tried could be measured")
+        return Move(
+            SessionPhase.REFERENCES,
+            f"{stop}; every configuration tried failed",
+            verdict=verdict.to_dict(),
+        )
+    return Move(SessionPhase.CONFIRM, stop, incumbent_trial_id=best.id)
+
+
+def _stop_reason(
+    view: SessionView, now: datetime, left: int, further_gain: float | None
+) -> str | None:
+    budget = view.session.budget
+    if left <= 0:
+        return f"the budget of {budget['trials']} trials is spent"
+    seconds = budget.get("wall_seconds")
+    if seconds is not None and now >= view.session.created_at + timedelta(seconds=seconds):
+        return f"the search time of {seconds:g} s is over"
+    floor = budget.get("gain_floor")
+    if floor is not None and further_gain is not None and further_gain < floor:
+        return f"the further gain expected, {further_gain:.1%}, is under {floor:.1%}"
+    faults = [trial for trial in view.search_trials if spares_budget(trial)]
+    if len(faults) >= ATTEMPTS and all(map(spares_budget, view.search_trials[-ATTEMPTS:])):
+        return f"{ATTEMPTS} trials in a row failed by a fault of the harness"
+    return None
+
+
+def remeasured(view: SessionView) -> int:
+    """How many trials of the budget are kept for re-measuring the finalists.
+
+    About a sixth: on recorded systems single-sample winners lose 15 to 20 % when measured again,
+    so a few repeats buy more than as many new points.
+    """
+    trials = int(view.session.budget["trials"])
+    return 0 if view.objective.deterministic else trials // 6
+
+
+def candidate(view: SessionView) -> Trial | None:
+    """The search trial whose configuration the session would name now, never the baseline's.
+
+    Configurations that failed while being confirmed are out.
+    """
+    out = {view.space.key(view.session.baseline)} | {
+        view.space.key(trial.configuration)
+        for trial in view.of_task(CONFIRM_TASK)
+        if trial.state is TrialState.FAILED and not spares_budget(trial)
+    }
+    best = incumbent(view.problem, view.observations, exclude=out)
+    if best is None:
+        return None
+    key = view.space.key(best.configuration)
+    numbers = {
+        observation.number
+        for observation in view.observations
+        if view.space.key(observation.configuration) == key
+    }
+    return next(trial for trial in view.search_trials if trial.number in numbers)
+
+
+def confirmation(view: SessionView) -> Confirmation:
+    """What the paired windows of the present incumbent say so far."""
+    trials = {trial.id for trial in confirming(view) if trial.state is TrialState.COMPLETED}
+    windows = [window for window in view.windows if window.trial_id in trials]
+    ratios = pair_ratios(view.objective, windows)
+    seconds = sum(window.seconds for window in windows)
+    return confirm(
+        ratios,
+        margin=float(view.session.budget["margin"]),
+        pair_seconds=seconds / len(ratios) if ratios else 0.0,
+    )
+
+
+def confirming(view: SessionView) -> list[Trial]:
+    """The confirmation trials of the present incumbent."""
+    best = incumbent_trial(view)
+    if best is None:
+        return []
+    key = view.space.key(best.configuration)
+    return [t for t in view.of_task(CONFIRM_TASK) if view.space.key(t.configuration) == key]
+
+
+def incumbent_trial(view: SessionView) -> Trial | None:
+    """The trial that the session names as its incumbent; None before confirmation."""
+    wanted = view.session.incumbent_trial_id
+    return next((trial for trial in view.trials if trial.id == wanted), None)
+
+
+def _confirm(view: SessionView) -> Step:
+    best = incumbent_trial(view)
+    trials = confirming(view)
+    if best is None or any(t.state is TrialState.FAILED and not spares_budget(t) for t in trials):
+        return _replace_incumbent(view)
+    done = sum(trial.state is TrialState.COMPLETED for trial in trials)
+    blocks = -(-int(view.session.budget["confirm_pairs"]) // PAIRS_PER_BLOCK)
+    if done >= blocks:
+        verdict = confirmation(view)
+        return Move(SessionPhase.REFERENCES, verdict.words, verdict=verdict.to_dict())
+    if len(trials) - done >= ATTEMPTS:
+        return Move(
+            SessionPhase.REFERENCES,
+            f"confirmation was interrupted {ATTEMPTS} times by faults of the harness "
+            f"(last: {trials[-1].message})",
+            verdict=confirmation(view).to_dict(),
+        )
+    return Add(
+        new_trial(
+            view,
+            task=CONFIRM_TASK,
+            configuration=best.configuration,
+            sequence=block_sequence(done),
+            block=done,
+            suggestion={
+                "configuration": dict(best.configuration),
+                "kind": str(SuggestionKind.RE_MEASURE),
+                "lane": "confirmation",
+                "reason": f"Paired windows against the baseline, block {done + 1} of {blocks}.",
+                "expected": None,
+            },
+        )
+    )
+
+
+def _replace_incumbent(view: SessionView) -> Step:
+    other = candidate(view)
+    if other is None:
+        verdict = nothing_to_confirm("every candidate failed while being confirmed")
+        return Move(SessionPhase.REFERENCES, verdict.words, verdict=verdict.to_dict())
+    return Move(
+        SessionPhase.CONFIRM,
+        "the incumbent failed while being confirmed; the next best takes its place",
+        incumbent_trial_id=other.id,
+    )
+
+
+def _references(view: SessionView) -> Step:
+    asked = view.of_task(REFERENCES_TASK)
+    if not asked:
+        return Add(
+            new_trial(view, task=REFERENCES_TASK, configuration=view.session.baseline, sequence=())
+        )
+    verdict = view.session.verdict
+    if view.session.budget.get("promote") and verdict.get("verdict") == "better":
+        return Move(SessionPhase.PROMOTE, "the gain is confirmed")
+    return End(SessionState.FINISHED, str(verdict.get("words", "")), verdict)
+
+
+def _promote(view: SessionView) -> Step:
+    asked = view.of_task(PROMOTE_TASK)
+    best = incumbent_trial(view)
+    verdict = view.session.verdict
+    if best is not None and not asked:
+        return Add(
+            new_trial(view, task=PROMOTE_TASK, configuration=best.configuration, sequence=())
+        )
+    if asked and asked[-1].state is TrialState.COMPLETED:
+        return End(SessionState.FINISHED, f"{verdict.get('words', '')} Promoted.", verdict)
+    why = f" ({asked[-1].failure}: {asked[-1].message})" if asked else ""
+    return End(SessionState.FINISHED, f"{verdict.get('words', '')} Promotion failed{why}.", verdict)
+
+
+def new_trial(
+    view: SessionView,
+    *,
+    task: str,
+    configuration: Mapping[str, Any],
+    sequence: tuple[str, ...],
+    block: int = 0,
+    suggestion: Mapping[str, Any] | None = None,
+    recommender_state: Mapping[str, Any] | None = None,
+    recommender: Mapping[str, Any] | None = None,
+) -> NewTrial:
+    """The session's next trial, with what it is based on.
+
+    Search windows share one seed, so that every configuration does the same work; each
+    confirmation block has its own, so that the answer is not fitted to one run of the dice.
+    """
+    fresh = 1 + block if task == CONFIRM_TASK else 0
+    return NewTrial(
+        session_id=view.session.id,
+        number=view.next_number,
+        task=task,
+        configuration=dict(configuration),
+        sequence=sequence,
+        seed=(view.session.seed + fresh) % 2**31,
+        block=block,
+        suggestion=suggestion or {},
+        based_on=view.ended_numbers,
+        recommender_state=recommender_state or {},
+        recommender=recommender or {},
+        timeout_seconds=GRACE_SECONDS
+        + RUN_TIME_FACTOR * max(1, len(sequence)) * view.window_seconds,
+    )

@@ -1,0 +1,141 @@
+"""Choosing by a model of cost: candidates, expected improvement, and the reason in words."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.stats import norm
+
+from targets.knobs import Value
+from tuner.history import History
+from tuner.recommenders.base import Expectation, Suggestion, SuggestionKind
+from tuner.recommenders.wording import forecast, moves
+from tuner.sampling import neighbours, sample
+from tuner.surrogates.acceptability import Acceptability
+from tuner.surrogates.base import CostModel, Vector
+
+LARGEST_LIST = 1_000
+"""A finite space of up to this many configurations is scored as a whole."""
+
+RANDOM_CANDIDATES = 400
+"""Drawn all over a larger space."""
+
+NEAR_BEST = 3
+"""The neighbours of this many of the best are candidates too."""
+
+CLIMBS = 3
+"""How often the best candidate's own neighbours are looked at."""
+
+INTERVAL_SDS = 1.96
+"""Standard deviations either side that hold 95 % of a normal distribution."""
+
+SURE = 0.95
+"""A chance to work that is not worth a word."""
+
+Candidates = list[dict[str, Value]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scorer:
+    """Scores configurations: expected improvement times the chance of being acceptable."""
+
+    history: History
+    model: CostModel
+    acceptability: Acceptability
+    best_cost: float
+
+    @classmethod
+    def of(cls, history: History, model: CostModel, rng: np.random.Generator) -> Scorer:
+        """What counts as improvement is what beats the model's word on the best, not luck."""
+        costs, _ = model.predict(history.rows)
+        eligible = history.acceptable if history.acceptable.any() else np.ones(len(costs), bool)
+        return cls(
+            history=history,
+            model=model,
+            acceptability=Acceptability.fit(history, seed=int(rng.integers(2**31))),
+            best_cost=float(costs[eligible].min()),
+        )
+
+    def scores(self, candidates: Candidates) -> Vector:
+        """(n,): higher is better."""
+        rows = self.history.encoder.encode_many(candidates)
+        mean, sd = self.model.predict(rows)
+        improvement = expected_improvement(mean, sd, self.best_cost)
+        return improvement * self.acceptability.chance(rows)
+
+
+def expected_improvement(mean: Vector, sd: Vector, best: float) -> Vector:
+    """(n,): the mean of `max(0, best - cost)` (Jones, Schonlau and Welch, 1998)."""
+    gap = best - mean
+    return np.asarray(gap * norm.cdf(gap / sd) + sd * norm.pdf(gap / sd))
+
+
+def choose(scorer: Scorer, rng: np.random.Generator) -> dict[str, Value]:
+    """The configuration, not seen before, that scores best.
+
+    Raises:
+        SpaceExhausted: there is none left.
+    """
+    pool = candidates(scorer.history, rng)
+    scores = scorer.scores(pool)
+    place = int(scores.argmax())
+    chosen, score = pool[place], scores[place]
+    for _ in range(CLIMBS):
+        near = _unseen(scorer.history, neighbours(scorer.history.encoder, chosen))
+        scores = scorer.scores(near) if near else np.array([-np.inf])
+        if scores.max() <= score:
+            break
+        chosen, score = near[int(scores.argmax())], scores.max()
+    return chosen
+
+
+def candidates(history: History, rng: np.random.Generator) -> Candidates:
+    """All that is left of a small space; else draws, and the neighbours of the best.
+
+    Raises:
+        SpaceExhausted: there is none left.
+    """
+    encoder = history.encoder
+    if encoder.listable and len(encoder.listed) <= LARGEST_LIST:
+        return sample(encoder, LARGEST_LIST, rng, avoid=history.seen)
+    pool = sample(encoder, RANDOM_CANDIDATES, rng, avoid=history.seen)
+    for place in history.ranking[:NEAR_BEST]:
+        pool += _unseen(history, neighbours(encoder, history.measured[place].configuration))
+    return pool
+
+
+def _unseen(history: History, configurations: Candidates) -> Candidates:
+    return [one for one in configurations if history.encoder.key(one) not in history.seen]
+
+
+def suggest_by(
+    history: History, model: CostModel, rng: np.random.Generator, *, lane: str, by: str
+) -> Suggestion:
+    """The best-scoring configuration, with what the model expects of it.
+
+    Args:
+        lane: the suggestion's lane.
+        by: the model's name, to begin the reason with.
+
+    Raises:
+        SpaceExhausted: there is none left.
+    """
+    scorer = Scorer.of(history, model, rng)
+    chosen = choose(scorer, rng)
+    row = history.encoder.encode_many([chosen])
+    [cost], [sd] = model.predict(row)
+    [chance] = scorer.acceptability.chance(row)
+    exploits = cost < scorer.best_cost
+    low, high = cost - INTERVAL_SDS * sd, cost + INTERVAL_SDS * sd
+    ends = history.scale.value(low), history.scale.value(high)
+    return Suggestion(
+        configuration=chosen,
+        kind=SuggestionKind.EXPLOIT if exploits else SuggestionKind.EXPLORE,
+        lane=lane,
+        reason=f"{by}: expected {forecast(history.scale, scorer.best_cost, cost, low, high)}"
+        f"{'' if exploits else ', but uncertain enough to be worth a trial'}"
+        f"{'' if chance > SURE else f', {chance:.0%} likely to work at all'}. "
+        f"{moves(history, chosen)}",
+        expected=Expectation(value=history.scale.value(cost), low=min(ends), high=max(ends)),
+    )

@@ -1,0 +1,75 @@
+"""The frame most recommenders share: one configuration at a time, from a grouped history.
+
+A subclass answers `propose`: one new configuration from everything known. Several at once are
+proposed one after the other, each counting as in flight for the next. What is proposed passes the
+last gate here, so that nothing infeasible, and no accidental repeat, can leave.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from targets.knobs import Configuration
+from tuner.errors import SpaceExhausted
+from tuner.history import History
+from tuner.recommenders.base import Observation, Problem, Recommender, Suggestion, SuggestionKind
+from tuner.sampling import checked
+
+State = dict[str, Any]
+"""What a recommender remembers between calls; JSON-able."""
+
+
+class SequentialRecommender(Recommender):
+    """Suggests by proposing one configuration after the other."""
+
+    def suggest(
+        self,
+        problem: Problem,
+        observations: Sequence[Observation],
+        pending: Sequence[Configuration],
+        state: Mapping[str, Any],
+        rng: np.random.Generator,
+        *,
+        count: int = 1,
+    ) -> tuple[tuple[Suggestion, ...], State]:
+        """As `Recommender.suggest`.
+
+        Raises:
+            SpaceExhausted: every configuration of a finite space was tried.
+            InfeasibleSpace: no configuration keeps the constraints and the pins.
+            ValueError: an observed value is not finite.
+        """
+        history = History.of(problem, observations, pending)
+        suggestions: list[Suggestion] = []
+        kept = dict(state)
+        while len(suggestions) < count:
+            try:
+                proposed, kept = self.propose(history, kept, rng)
+            except SpaceExhausted:
+                if not suggestions:
+                    raise
+                break
+            suggestion = replace(
+                proposed, configuration=checked(history.encoder, proposed.configuration)
+            )
+            key = history.encoder.key(suggestion.configuration)
+            if key in history.seen and suggestion.kind is not SuggestionKind.RE_MEASURE:
+                raise RuntimeError(f"recommender {self.name} proposed a configuration again: {key}")
+            suggestions.append(suggestion)
+            history = history.with_pending(suggestion.configuration)
+        return tuple(suggestions), kept
+
+    @abstractmethod
+    def propose(
+        self, history: History, state: State, rng: np.random.Generator
+    ) -> tuple[Suggestion, State]:
+        """One configuration that `history.seen` does not hold, and the state to keep.
+
+        Raises:
+            SpaceExhausted: there is none left.
+        """

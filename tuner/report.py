@@ -1,0 +1,140 @@
+"""The report of a session: what was tried, what won, and how sure that is. JSON-able data."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from knowledge_base.records import Target, Trial, TrialState
+from targets.space import KnobSpace
+from tuner.plan import confirmation, incumbent_trial
+from tuner.view import CONFIRM_TASK, REFERENCES_TASK, SEARCH_TASK, SessionView
+
+
+def report(view: SessionView, target: Target) -> dict[str, Any]:
+    """Everything a reader needs to judge the session, its failures included.
+
+    `confirmation` is null until paired windows were measured or the session ended without any.
+    `incumbent` is null while nothing but the baseline was measured. `recommended` is what to
+    run: the incumbent when it is confirmed better, else the baseline.
+    """
+    session = view.session
+    best = incumbent_trial(view)
+    verdict = dict(session.verdict) or _running_verdict(view)
+    better = bool(verdict) and verdict.get("verdict") == "better"
+    return {
+        "session": session.id,
+        "state": str(session.state),
+        "phase": str(session.phase),
+        "reason": session.reason,
+        "target": target.name,
+        "kind": target.kind,
+        "objective": {
+            key: session.objective[key] for key in ("name", "direction", "unit", "deterministic")
+        },
+        "workload": dict(session.workload),
+        "baseline": {
+            "configuration": dict(session.baseline),
+            "value": view.value(view.baseline_trial) if view.baseline_trial else None,
+        },
+        "incumbent": None if best is None else _incumbent(view, best),
+        "confirmation": verdict or None,
+        "recommended": dict(best.configuration if best and better else session.baseline),
+        "reference_lines": [
+            dict(line) for trial in view.of_task(REFERENCES_TASK) for line in trial.lines
+        ],
+        "trials": [_trial(view, trial) for trial in view.of_task(SEARCH_TASK)],
+        "confirmation_blocks": [_block(view, trial) for trial in view.of_task(CONFIRM_TASK)],
+        "recommender": session.recommender,
+        "recommender_options": dict(session.recommender_options),
+        "seed": session.seed,
+        "budget": dict(session.budget),
+        "pins": dict(session.pins),
+        "versions": dict(session.versions),
+        "hardware": dict(target.description.get("hardware", {})),
+        "created_at": session.created_at.isoformat(),
+        "finished_at": session.finished_at.isoformat() if session.finished_at else None,
+    }
+
+
+def _running_verdict(view: SessionView) -> dict[str, Any]:
+    so_far = confirmation(view)
+    return so_far.to_dict() if so_far.pairs else {}
+
+
+def _incumbent(view: SessionView, best: Trial) -> dict[str, Any]:
+    """The incumbent with the mean of all its search windows and what it changes."""
+    key = view.space.key(best.configuration)
+    values = [
+        value
+        for trial in view.search_trials
+        if trial.state is TrialState.COMPLETED and view.space.key(trial.configuration) == key
+        for value in view.values(trial)
+    ]
+    return {
+        "trial": best.number,
+        "configuration": dict(best.configuration),
+        "value": sum(values) / len(values) if values else None,
+        "windows": len(values),
+        "changes": changes(view.space, view.session.baseline, best.configuration),
+        "reason": best.suggestion.get("reason", ""),
+    }
+
+
+def changes(space: KnobSpace, old: Any, new: Any) -> list[dict[str, Any]]:
+    """Knob by knob what a configuration changes, with how the change takes effect.
+
+    Knobs that have no effect under the new configuration are left out.
+    """
+    return [
+        {
+            "knob": name,
+            "from": before,
+            "to": after,
+            "unit": space[name].unit,
+            "effect": str(space[name].effect),
+            "scope": str(space[name].scope),
+            "help": space[name].help,
+        }
+        for name, (before, after) in space.differences(old, new).items()
+        if space.is_active(name, new)
+    ]
+
+
+def _trial(view: SessionView, trial: Trial) -> dict[str, Any]:
+    return {
+        "number": trial.number,
+        "state": str(trial.state),
+        "failure": trial.failure,
+        "message": trial.message,
+        "configuration": dict(trial.configuration),
+        "in_force": None if trial.in_force is None else dict(trial.in_force),
+        "value": view.value(trial),
+        "values": list(view.values(trial)),
+        "seconds": trial.seconds,
+        "kind": trial.suggestion.get("kind"),
+        "lane": trial.suggestion.get("lane"),
+        "reason": trial.suggestion.get("reason", ""),
+        "expected": trial.suggestion.get("expected"),
+    }
+
+
+def _block(view: SessionView, trial: Trial) -> dict[str, Any]:
+    windows = sorted(
+        (w for w in view.windows if w.trial_id == trial.id and not w.late),
+        key=lambda window: window.position,
+    )
+    return {
+        "number": trial.number,
+        "state": str(trial.state),
+        "failure": trial.failure,
+        "message": trial.message,
+        "windows": [
+            {
+                "arm": window.arm,
+                "value": window.objectives[view.objective.name],
+                "seconds": window.seconds,
+                "foreign_cpu": window.contamination.get("foreign_cpu"),
+            }
+            for window in windows
+        ],
+    }

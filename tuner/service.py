@@ -1,0 +1,298 @@
+"""The session service: what people ask of a session, checked against its target before it runs.
+
+Used by the REST API and the command line; never fits a model. Every act is an event that says
+who did it and why.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib import metadata
+from typing import Any
+
+import numpy as np
+
+from knowledge_base.errors import Conflict
+from knowledge_base.records import (
+    NewEvent,
+    NewSession,
+    Session,
+    SessionPhase,
+    SessionState,
+    Target,
+)
+from knowledge_base.store import Store
+from targets.adapter import Description
+from targets.clock import Clock, SystemClock
+from targets.errors import InvalidKnob, LontraError, Rejected
+from targets.knobs import Configuration
+from targets.metrics import Objective
+from tuner.confirmation import MINIMUM_PAIRS
+from tuner.errors import InvalidSession
+from tuner.registry import load_recommender
+from tuner.report import report
+from tuner.view import SessionView
+
+SAFE_KEY = "safe"
+"""Where a target's stored description keeps its safe configuration, as its agent told it."""
+
+_VERSIONED = ("lontra", "numpy", "scipy", "scikit-learn", "scikit-optimize", "optuna")
+_MAXIMUM_TRIALS = 10_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class SessionRequest:
+    """What a person asks for.
+
+    Attributes:
+        target: the target's name.
+        objective: one of the target's objectives; its first by default.
+        trials: search trials, the baseline and the confirmation not counted.
+        wall_seconds: the search ends after this time.
+        gain_floor: the search ends when the further gain expected is below this (0.02 = 2 %).
+        recommender, recommender_options: which algorithm, and its settings.
+        seed: makes the session repeatable; drawn and stored when not given.
+        confirm_pairs: paired windows of the confirmation, at least 12.
+        margin: the relative difference that matters: within it the verdict is "no gain found".
+        pins: knobs to hold at a value.
+        promote: make a confirmed configuration the safe one.
+        actor: who asks.
+    """
+
+    target: str
+    objective: str | None = None
+    trials: int = 40
+    wall_seconds: float | None = None
+    gain_floor: float | None = None
+    recommender: str = "auto"
+    recommender_options: Mapping[str, Any] = field(default_factory=dict)
+    seed: int | None = None
+    confirm_pairs: int = 16
+    margin: float = 0.02
+    pins: Mapping[str, Any] = field(default_factory=dict)
+    promote: bool = False
+    actor: str = ""
+
+
+class SessionService:
+    """Starts, pauses, resumes, ends and reports sessions.
+
+    Args:
+        store: the knowledge base.
+        clock: where time comes from.
+        rng: where seeds come from that nobody gave.
+    """
+
+    def __init__(
+        self, store: Store, clock: Clock | None = None, *, rng: np.random.Generator | None = None
+    ) -> None:
+        self._store = store
+        self._clock = clock or SystemClock()
+        self._rng = rng or np.random.default_rng()
+
+    def start(self, request: SessionRequest) -> Session:
+        """Begin a session; the worker takes it from there.
+
+        Raises:
+            NotFound: no such target.
+            InvalidSession: the request does not fit the target; says what and the remedy.
+            Conflict: the target has a session that has not ended.
+        """
+        target = self._store.targets.by_name(request.target)
+        description = _described(target)
+        objective = _objective(description, request.objective)
+        _check_numbers(request)
+        recommender = _recommender(request)
+        pins = _pins(description, request.pins)
+        session = self._store.sessions.create(
+            NewSession(
+                target_id=target.id,
+                objective=objective.to_dict(),
+                workload={
+                    "name": description.workload.name,
+                    "parameters": dict(description.workload.parameters),
+                },
+                recommender=request.recommender,
+                recommender_options=recommender,
+                seed=int(self._rng.integers(2**31)) if request.seed is None else request.seed,
+                budget={
+                    "trials": request.trials,
+                    "wall_seconds": request.wall_seconds,
+                    "gain_floor": request.gain_floor,
+                    "confirm_pairs": request.confirm_pairs,
+                    "margin": request.margin,
+                    "promote": request.promote,
+                },
+                baseline=_baseline(target, description),
+                pins=pins,
+                versions=_versions(description),
+                actor=request.actor,
+            )
+        )
+        self._note(
+            session,
+            "session-started",
+            f"tune {target.name} for {objective.name} with {request.recommender}, "
+            f"{request.trials} trials",
+            request.actor,
+        )
+        return session
+
+    def pause(self, session_id: int, *, actor: str, reason: str = "") -> Session:
+        """Hand out no more trials until resumed; the one in hand is finished."""
+        return self._move(
+            session_id, {SessionState.RUNNING}, SessionState.PAUSED, actor=actor, reason=reason
+        )
+
+    def resume(self, session_id: int, *, actor: str, reason: str = "") -> Session:
+        """Go on with a paused session."""
+        return self._move(
+            session_id, {SessionState.PAUSED}, SessionState.RUNNING, actor=actor, reason=reason
+        )
+
+    def cancel(self, session_id: int, *, actor: str, reason: str = "") -> Session:
+        """End a session; its agent puts the safe configuration back."""
+        return self._finish(session_id, SessionState.CANCELLED, actor=actor, reason=reason)
+
+    def stand_down(self, session_id: int, *, actor: str, reason: str) -> Session:
+        """End a session because somebody else changed a knob."""
+        return self._finish(session_id, SessionState.STOOD_DOWN, actor=actor, reason=reason)
+
+    def report(self, session_id: int) -> dict[str, Any]:
+        """The session's report as JSON-able data.
+
+        Raises:
+            NotFound: no such session.
+        """
+        session = self._store.sessions.get(session_id)
+        target = self._store.targets.get(session.target_id)
+        return report(SessionView.load(self._store, session), target)
+
+    def _finish(self, session_id: int, state: SessionState, *, actor: str, reason: str) -> Session:
+        session = self._move(
+            session_id,
+            {SessionState.RUNNING, SessionState.PAUSED},
+            state,
+            actor=actor,
+            reason=reason,
+        )
+        for trial in self._store.trials.all(session_id):
+            if not trial.state.ended:
+                self._store.trials.cancel(trial.id, f"session {state}: {reason}")
+        return session
+
+    def _move(
+        self,
+        session_id: int,
+        allowed: set[SessionState],
+        state: SessionState,
+        *,
+        actor: str,
+        reason: str,
+    ) -> Session:
+        while True:
+            session = self._store.sessions.get(session_id)
+            if session.state not in allowed:
+                raise InvalidSession(
+                    f"session {session_id} is {session.state}: only one that is "
+                    f"{' or '.join(sorted(allowed))} can become {state}"
+                )
+            try:
+                moved = self._store.sessions.advance(
+                    session_id,
+                    revision=session.revision,
+                    state=state,
+                    phase=SessionPhase.DONE if state.ended else None,
+                    reason=reason,
+                )
+            except Conflict:
+                continue  # the worker moved it on meanwhile: look again
+            self._note(moved, f"session-{state}", reason, actor)
+            return moved
+
+    def _note(self, session: Session, kind: str, message: str, actor: str) -> None:
+        self._store.events.add(
+            NewEvent(
+                actor=actor or "unknown",
+                kind=kind,
+                message=message,
+                occurred_at=self._clock.now(),
+                target_id=session.target_id,
+                session_id=session.id,
+            )
+        )
+
+
+def _described(target: Target) -> Description:
+    if not target.description:
+        raise InvalidSession(
+            f"target {target.name} was never described: start its agent first "
+            "(lontra agent --config agent.toml)"
+        )
+    return Description.from_dict(target.description)
+
+
+def _objective(description: Description, wanted: str | None) -> Objective:
+    if wanted is None:
+        return description.objectives[0]
+    for objective in description.objectives:
+        if objective.name == wanted:
+            return objective
+    names = ", ".join(objective.name for objective in description.objectives)
+    raise InvalidSession(f"objective {wanted!r} is not measured by this target; it has: {names}")
+
+
+def _check_numbers(request: SessionRequest) -> None:
+    rules = (
+        (1 <= request.trials <= _MAXIMUM_TRIALS, f"trials={request.trials} is outside 1.."
+         f"{_MAXIMUM_TRIALS}"),
+        (MINIMUM_PAIRS <= request.confirm_pairs <= 1_000,
+         f"confirm_pairs={request.confirm_pairs} is outside {MINIMUM_PAIRS}..1000"),
+        (0 < request.margin < 1, f"margin={request.margin} is outside 0..1 (0.02 is 2 %)"),
+        (request.wall_seconds is None or request.wall_seconds > 0,
+         f"wall_seconds={request.wall_seconds} must be above 0"),
+        (request.gain_floor is None or 0 < request.gain_floor < 1,
+         f"gain_floor={request.gain_floor} is outside 0..1 (0.02 is 2 %)"),
+        (request.seed is None or 0 <= request.seed < 2**31,
+         f"seed={request.seed} is outside 0..{2**31 - 1}"),
+    )  # fmt: skip
+    faults = [text for holds, text in rules if not holds]
+    if faults:
+        raise InvalidSession("; ".join(faults))
+
+
+def _recommender(request: SessionRequest) -> dict[str, Any]:
+    try:
+        recommender = load_recommender(request.recommender)(request.recommender_options)
+    except LontraError as error:
+        raise InvalidSession(str(error)) from error
+    return dict(recommender.options)
+
+
+def _pins(description: Description, pins: Mapping[str, Any]) -> dict[str, Any]:
+    try:
+        return {name: description.space[name].check(value) for name, value in pins.items()}
+    except InvalidKnob as error:
+        raise InvalidSession(f"pin refused: {error}") from error
+
+
+def _baseline(target: Target, description: Description) -> dict[str, Any]:
+    safe: Configuration = target.description.get(SAFE_KEY) or description.space.default()
+    try:
+        return dict(description.space.check(safe))
+    except Rejected as error:
+        raise InvalidSession(
+            f"what is in force on {target.name} is outside its own knob space ({error}): "
+            "widen the catalogue or the adapter's settings until it fits"
+        ) from error
+
+
+def _versions(description: Description) -> dict[str, str]:
+    versions = {"target": description.version, "kind": description.kind}
+    for name in _VERSIONED:
+        try:
+            versions[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return versions

@@ -1,0 +1,139 @@
+"""From a view of a session to its next suggestion: the same function live and in replay.
+
+A `Job` holds all that is needed and pickles, so that any `concurrent.futures.Executor` can
+carry it: inline, processes, or a Dask cluster's.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from threadpoolctl import threadpool_limits
+
+from knowledge_base.records import NewTrial
+from targets.knobs import Configuration
+from targets.protocol import CANDIDATE_ARM
+from tuner.estimate import expected_further_gain, finalists
+from tuner.plan import new_trial
+from tuner.recommenders.base import (
+    Observation,
+    Problem,
+    Suggestion,
+    SuggestionKind,
+    suggestion_rng,
+)
+from tuner.registry import load_recommender
+from tuner.view import SEARCH_TASK, SessionView
+
+FINALISTS = 3
+GAIN_NEEDS_TRIALS = 10  # below this a surrogate's word on what is left to gain is a guess
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """One question to a recommender."""
+
+    recommender: str
+    options: Mapping[str, Any]
+    problem: Problem
+    observations: tuple[Observation, ...]
+    pending: tuple[Configuration, ...]
+    state: Mapping[str, Any]
+    seed: int
+    number: int
+    remeasure: bool
+    baseline_key: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """The suggestion, the state to store with it, and how the recommender was configured."""
+
+    suggestion: Suggestion
+    state: Mapping[str, Any]
+    recommender: Mapping[str, Any]
+
+
+def job(view: SessionView, *, remeasure: bool) -> Job:
+    """The question that the session's next trial answers."""
+    session = view.session
+    return Job(
+        recommender=session.recommender,
+        options=session.recommender_options,
+        problem=view.problem,
+        observations=view.observations,
+        pending=view.not_again,
+        state=view.recommender_state,
+        seed=session.seed,
+        number=view.next_number,
+        remeasure=remeasure,
+        baseline_key=view.space.key(session.baseline),
+    )
+
+
+def answer(question: Job) -> Answer:
+    """Ask. Fits run on one BLAS thread: at these sizes two were 2 to 6 times slower than one.
+
+    Raises:
+        SpaceExhausted: every configuration of a finite space was tried.
+    """
+    recommender = load_recommender(question.recommender)(question.options)
+    if question.remeasure and (chosen := _finalist(question)) is not None:
+        return Answer(suggestion=chosen, state=question.state, recommender=recommender.describe())
+    with threadpool_limits(1):
+        suggestions, state = recommender.suggest(
+            question.problem,
+            question.observations,
+            question.pending,
+            question.state,
+            suggestion_rng(question.seed, question.number),
+        )
+    return Answer(suggestion=suggestions[0], state=state, recommender=recommender.describe())
+
+
+def _finalist(question: Job) -> Suggestion | None:
+    """The finalist measured least so far, the better one first; None when there is none."""
+    space = question.problem.space
+    best = finalists(
+        question.problem, question.observations, FINALISTS, exclude={question.baseline_key}
+    )
+    if not best:
+        return None
+    measured: Counter[str] = Counter()
+    for observation in question.observations:
+        measured[space.key(observation.configuration)] += 1
+    rank, chosen = min(
+        enumerate(best), key=lambda item: (measured[space.key(item[1].configuration)], item[0])
+    )
+    times = measured[space.key(chosen.configuration)]
+    return Suggestion(
+        configuration=chosen.configuration,
+        kind=SuggestionKind.RE_MEASURE,
+        lane="finalists",
+        reason=f"Finalist {rank + 1} of {len(best)}, measured {times} "
+        f"time{'s' if times != 1 else ''} so far: measured again so that luck does not win.",
+    )
+
+
+def trial_of(view: SessionView, given: Answer) -> NewTrial:
+    """The trial that carries a suggestion."""
+    return new_trial(
+        view,
+        task=SEARCH_TASK,
+        configuration=given.suggestion.configuration,
+        sequence=(CANDIDATE_ARM,),
+        suggestion=given.suggestion.to_dict(),
+        recommender_state=given.state,
+        recommender=given.recommender,
+    )
+
+
+def further_gain(view: SessionView) -> float | None:
+    """The relative gain still expected of the search; None while too little is known."""
+    if len(view.search_trials) < GAIN_NEEDS_TRIALS:
+        return None
+    with threadpool_limits(1):
+        return expected_further_gain(view.problem, view.observations)

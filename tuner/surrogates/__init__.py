@@ -1,0 +1,1 @@
+"""Models of what a configuration costs, learnt from a few dozen trials. Pure mathematics."""

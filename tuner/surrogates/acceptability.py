@@ -1,0 +1,61 @@
+"""How likely a configuration is to be measured at all, and within its limits."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from targets.errors import MissingExtra
+from tuner.history import History
+from tuner.surrogates.base import Vector
+
+if TYPE_CHECKING:
+    from sklearn.ensemble import ExtraTreesClassifier
+
+from tuner.space import Rows, SpaceEncoder
+
+TREES = 40
+
+LEAST = 0.02
+"""No configuration is ruled out for good: the model may be wrong."""
+
+
+@dataclass(frozen=True)
+class Acceptability:
+    """The chance that a configuration neither fails nor breaks a limit.
+
+    Randomised trees, for what fails is mostly cut off by one knob at one value. Multiplying
+    expected improvement by it is the constrained improvement of Schonlau, Welch and Jones, 1998.
+    """
+
+    encoder: SpaceEncoder
+    trees: ExtraTreesClassifier | None
+
+    @classmethod
+    def fit(cls, history: History, *, seed: int) -> Acceptability:
+        """From what failed and what did not; certain of everything while nothing ever failed.
+
+        Raises:
+            MissingExtra: scikit-learn is not installed.
+        """
+        bad = history.encoder.encode_many([one.configuration for one in history.failed])
+        labels = np.concatenate((history.acceptable, np.zeros(len(bad), bool)))
+        if labels.all():
+            return cls(history.encoder, None)
+        try:
+            from sklearn.ensemble import ExtraTreesClassifier
+        except ImportError as error:
+            raise MissingExtra("learning from failures", "sklearn", "server") from error
+        trees = ExtraTreesClassifier(n_estimators=TREES, min_samples_leaf=2, random_state=seed)
+        trees.fit(history.encoder.one_hot(np.vstack((history.rows, bad))), labels)
+        return cls(history.encoder, trees)
+
+    def chance(self, rows: Rows) -> Vector:
+        """(m,): the chance at `rows`, never below `LEAST`."""
+        if self.trees is None:
+            return np.ones(len(rows))
+        votes = self.trees.predict_proba(self.encoder.one_hot(rows))
+        good = votes[:, list(self.trees.classes_).index(True)] if True in self.trees.classes_ else 0
+        return np.maximum(good, LEAST) * np.ones(len(rows))

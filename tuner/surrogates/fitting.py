@@ -1,0 +1,57 @@
+"""From a history to a fitted model of cost: the two models the searching lanes share."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tuner.history import History
+from tuner.surrogates.base import CostModel, Standard
+from tuner.surrogates.forest import Forest
+from tuner.surrogates.gaussian_process import GaussianProcess
+
+LARGEST_FIT = 150
+"""A Gaussian process is fitted to at most this many configurations, for its cost grows with the
+cube of their number."""
+
+NOISE_RANGE = (1e-4, 0.5)
+"""The share of the targets' variance that noise may be expected to make up."""
+
+
+def fit_gaussian_process(history: History) -> CostModel:
+    """A process that counts configurations in flight as seen; needs two measured ones."""
+    places = best_and_latest(history, LARGEST_FIT)
+    costs, counts = history.costs[places], history.counts[places]
+    standard = Standard.of(costs)
+    process = GaussianProcess.fit(
+        history.rows[places],
+        standard.targets(costs),
+        categorical=history.encoder.categorical,
+        counts=counts,
+        noise=float(np.clip((history.noise.sd / standard.scale) ** 2, *NOISE_RANGE)),
+    )
+    return CostModel(surrogate=process.believing(history.pending_rows), standard=standard)
+
+
+def fit_forest(history: History, *, seed: int) -> CostModel:
+    """Trees that take configurations in flight for middling ones; need two measured ones."""
+    standard = Standard.of(history.costs)
+    n_pending = len(history.pending)
+    forest = Forest.fit(
+        history.encoder,
+        np.vstack((history.rows, history.pending_rows)),
+        np.concatenate((standard.targets(history.costs), np.zeros(n_pending))),
+        counts=np.concatenate((history.counts, np.ones(n_pending))),
+        seed=seed,
+    )
+    return CostModel(surrogate=forest, standard=standard)
+
+
+def best_and_latest(history: History, count: int) -> NDArray[np.int_]:
+    """Places of at most `count` measured configurations: half the best, half the latest others."""
+    n = len(history.measured)
+    if n <= count:
+        return np.arange(n)
+    best = history.ranking[: count // 2]
+    latest = np.setdiff1d(np.arange(n), best)[len(best) - count :]
+    return np.sort(np.concatenate((best, latest)))
