@@ -12,17 +12,16 @@ Two kinds of transactions, both through `Database`:
 from __future__ import annotations
 
 import importlib.util
-import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError, IntegrityError, StatementError
+from sqlalchemy.exc import ArgumentError, IntegrityError, OperationalError, StatementError
 from sqlalchemy.orm import Session, sessionmaker
 
-from knowledge_base.errors import Conflict, InvalidDatabase
+from knowledge_base.errors import Conflict, InvalidDatabase, Unavailable
 from targets.errors import LontraError, MissingExtra
 
 BUSY_TIMEOUT_SECONDS = 30.0
@@ -33,8 +32,6 @@ POOL_SIZE = 10
 POOL_OVERFLOW = 20
 
 _IMMEDIATE = "lontra_immediate"
-
-log = logging.getLogger(__name__)
 
 
 class Database:
@@ -79,8 +76,9 @@ class Database:
 
         Raises:
             NotFound: an identifier is beyond what any row has.
+            Unavailable: the database cannot be reached.
         """
-        with _unwrapped(), self._reading() as session, session.begin():
+        with self._transaction(self._reading) as session:
             yield session
 
     @contextmanager
@@ -90,13 +88,30 @@ class Database:
         Raises:
             InvalidRecord: a value cannot be kept exactly.
             Conflict: a rule of the schema is broken that the caller did not check first.
+            Unavailable: the database cannot be reached, or is locked for too long.
         """
-        with _unwrapped(), self._writing() as session, session.begin():
+        with self._transaction(self._writing) as session:
             yield session
 
     def close(self) -> None:
         """Close all connections that are not in use."""
         self.engine.dispose()
+
+    @contextmanager
+    def _transaction(self, sessions: sessionmaker[Session]) -> Iterator[Session]:
+        """A transaction that raises Lontra's errors where SQLAlchemy's would be no help."""
+        try:
+            with sessions.begin() as session:
+                session.connection()  # begins now, not with the first statement
+                yield session
+        except IntegrityError as error:
+            raise Conflict(f"database {self} refuses this: {error.orig}") from error
+        except OperationalError as error:
+            raise Unavailable(f"database {self} does not do its work: {error.orig}") from error
+        except StatementError as error:
+            if isinstance(error.orig, LontraError):  # a column type refused a value
+                raise error.orig from None
+            raise
 
 
 def _sessions(engine: Engine, options: dict[str, Any]) -> sessionmaker[Session]:
@@ -115,19 +130,6 @@ def one_at_a_time(session: Session, what: str) -> None:
         )
 
 
-@contextmanager
-def _unwrapped() -> Iterator[None]:
-    """Lontra's own errors instead of SQLAlchemy's, where they say the same better."""
-    try:
-        yield
-    except IntegrityError as error:
-        raise Conflict(f"the knowledge base refuses this: {error.orig}") from error
-    except StatementError as error:
-        if isinstance(error.orig, LontraError):  # raised by a column type
-            raise error.orig from None
-        raise
-
-
 def _checked_url(text: str) -> URL:
     try:
         url = make_url(text)
@@ -138,7 +140,7 @@ def _checked_url(text: str) -> URL:
         ) from error
     backend = url.get_backend_name()
     if backend == "sqlite":
-        if url.database in (None, "", ":memory:") or "mode=memory" in str(url.database):
+        if url.database in (None, "", ":memory:") or url.query.get("mode") == "memory":
             raise InvalidDatabase(
                 f"database {text!r} lives in memory, where agents, workers and pages cannot "
                 "share it: give a file, sqlite:///path/to/lontra.db"

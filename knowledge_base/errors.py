@@ -7,6 +7,7 @@ LontraError
 ├── Held                another holder's lease is still live
 ├── InvalidRecord       a value that cannot be kept exactly (NaN, a time without zone); says where
 ├── InvalidDatabase     the URL names no database that can be used; says why
+├── Unavailable         the database cannot be reached, is locked or full; later it may do
 ├── SchemaMismatch      the database has another schema version; says the command to run
 └── ImportRefused       a history cannot be imported; names the line
 ```
@@ -35,6 +36,10 @@ class InvalidRecord(LontraError):
 
 class InvalidDatabase(LontraError):
     """The URL names no database that can be used."""
+
+
+class Unavailable(LontraError):
+    """The database cannot be reached, is locked for too long, or full; later it may do."""
 
 
 class SchemaMismatch(LontraError):

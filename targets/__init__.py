@@ -33,6 +33,7 @@ from targets.metrics import Direction, Metric, MetricKind, MetricVector, Objecti
 from targets.registry import AdapterEntry, installed_adapters, load_adapter
 from targets.settings import Setting
 from targets.space import Constraint, KnobSpace
+from targets.statefile import StateFile
 
 __all__ = [
     "Adapter",
@@ -63,6 +64,7 @@ __all__ = [
     "Setting",
     "Snapshot",
     "Special",
+    "StateFile",
     "SystemClock",
     "Value",
     "Workload",

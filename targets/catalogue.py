@@ -52,10 +52,11 @@ def load_catalogue(path: Path | Traversable, machine: Machine) -> KnobSpace:
     _check_keys(document, ("catalogue", "knobs", "constraints"), str(path))
     about = _table(document.get("catalogue"), f"{path}: [catalogue]")
     _check_keys(about, _CATALOGUE_KEYS, f"{path}: [catalogue]")
-    for key in ("kind", "version"):
+    about = {"source": "", **about}
+    for key in _CATALOGUE_KEYS:
         if not isinstance(about.get(key), str):
             raise InvalidKnob(f"{path}: [catalogue]: {key} must be a text")
-    return read_space(document, machine, file=str(path), source=about.get("source", ""))
+    return read_space(document, machine, file=str(path), source=about["source"])
 
 
 def read_space(
@@ -107,6 +108,8 @@ def _knob(name: str, table: object, machine: Machine, file: str, source: str) ->
             raise InvalidKnob(f"{where}: {key} must be a list, not {data[key]!r}")
     for special in data.get("special", []):
         _check_keys(_table(special, f"{where}: special"), _SPECIAL_KEYS, f"{where}: special")
+        if special.keys() != set(_SPECIAL_KEYS):
+            raise InvalidKnob(f"{where}: special: each needs a value and a meaning")
     data["source"] = data.get("source") or source
     _resolve(data, machine, where)
     try:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from enum import StrEnum
-from typing import Any
+from typing import Any, TypeGuard
 
 from targets.errors import InvalidKnob
 
@@ -115,12 +115,11 @@ class Knob:
             raise InvalidKnob(
                 f"knob {self.name}: {self.type} needs numbers low and high, and no levels"
             )
-        assert self.low is not None and self.high is not None  # noqa: S101 - they are numbers
         if self.low > self.high:
             raise InvalidKnob(f"knob {self.name}: low={self.low} is above high={self.high}")
         if self.type is KnobType.INTEGER and (self.low % 1 or self.high % 1):
             raise InvalidKnob(
-                f"knob {self.name}: low={self.low} and high={self.high} of an integer are whole"
+                f"knob {self.name}: low={self.low} and high={self.high} must be whole"
             )
         if self.scale is Scale.LOG and self.low <= 0:
             raise InvalidKnob(
@@ -197,8 +196,10 @@ class Knob:
         Raises:
             InvalidKnob: a field is missing, unknown or wrong.
         """
+        if not isinstance(data, Mapping):
+            raise InvalidKnob(f"a knob is declared by a table of its fields, not by {data!r}")
+        fields = dict(data)
         try:
-            fields: dict[str, Any] = dict(data)
             fields["type"] = KnobType(fields["type"])
             fields["scale"] = Scale(fields.get("scale", Scale.LINEAR))
             fields["effect"] = Effect(fields.get("effect", Effect.ONLINE))
@@ -208,13 +209,12 @@ class Knob:
             fields["special"] = tuple(Special(**special) for special in fields.get("special", ()))
             return cls(**fields)
         except KeyError as error:
-            raise InvalidKnob(f"knob {data.get('name', '?')!r}: {error} is missing") from error
+            raise InvalidKnob(f"knob {data.get('name', '?')}: {error} is missing") from error
         except (TypeError, ValueError) as error:
-            name = data.get("name", "?") if isinstance(data, Mapping) else data
-            raise InvalidKnob(f"knob {name!r}: {error}") from error
+            raise InvalidKnob(f"knob {data.get('name', '?')}: {error}") from error
 
 
-def _is_number(value: object) -> bool:
+def _is_number(value: object) -> TypeGuard[int | float]:
     """Whether it is a number that a float can hold: JSON's integers may be of any size."""
     try:
         return (

@@ -83,7 +83,9 @@ class CategoricalAxis(Axis):
         self._places = {level: float(place) for place, level in enumerate(self.levels)}
 
     def position(self, value: Value) -> float:
-        return self._places[self.knob.check(value)]
+        place = self._places.get(value)
+        # check() raises for what is no level, and says what is.
+        return self._places[self.knob.check(value)] if place is None else place
 
     def value(self, position: float) -> Value:
         return self.levels[min(max(round(position), 0), len(self.levels) - 1)]
@@ -112,6 +114,8 @@ class OrderedAxis(Axis):
         outside = sum(not self.range.holds(value) for value in self.special)
         self.count = self.range.count + outside
         self.even = self.range.even and not self.special
+        # A special value in the range keeps its own form: 0, though the range has 0.0.
+        self._exact = {value: value for value in self.special}
         self._default = None if knob.default in self.special else self.range.place(knob.default)
 
     def position(self, value: Value) -> float:
@@ -131,7 +135,8 @@ class OrderedAxis(Axis):
         # The default need not lie on a grid or be short: what rounds to its place is the default.
         if self._default is not None and self.range.same(place, self._default):
             return self.knob.default
-        return self.knob.check(self.range.pick(place))
+        value = self.range.pick(place)
+        return self._exact.get(value, value)
 
     def neighbours(self, value: Value) -> list[Value]:
         if value in self.special:

@@ -202,13 +202,7 @@ def candidate(view: SessionView) -> Trial | None:
     best = incumbent(view.problem, view.observations, exclude=out)
     if best is None:
         return None
-    key = view.space.key(best.configuration)
-    numbers = {
-        observation.number
-        for observation in view.observations
-        if view.space.key(observation.configuration) == key
-    }
-    return next(trial for trial in view.search_trials if trial.number in numbers)
+    return next(trial for trial in view.search_trials if trial.number in best.numbers)
 
 
 def confirmation(view: SessionView) -> Confirmation:

@@ -10,7 +10,6 @@ from collections.abc import Collection
 
 import numpy as np
 from scipy.spatial.distance import pdist
-from scipy.stats import qmc
 
 from targets.errors import Rejected
 from targets.knobs import Configuration, Value
@@ -206,6 +205,9 @@ def sobol(encoder: SpaceEncoder, index: int, *, seed: int) -> Rows:
 
     Owen's scrambling, as `scipy.stats.qmc.Sobol` does it.
     """
+    # Here, for importing scipy.stats takes longer than all the rest together.
+    from scipy.stats import qmc
+
     if encoder.n_columns == 0:
         return np.empty((1, 0))
     sequence = qmc.Sobol(encoder.n_columns, scramble=True, rng=np.random.default_rng(seed))

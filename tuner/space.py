@@ -77,9 +77,15 @@ class SpaceEncoder:
         return len(self.columns)
 
     @cached_property
-    def categorical(self) -> NDArray[np.bool_]:
-        """(n_columns,) bool: which columns hold level indices."""
-        return np.array([column.kind is ColumnKind.CATEGORICAL for column in self.columns], bool)
+    def levels(self) -> NDArray[np.int_]:
+        """(n_columns,) int: how many levels a categorical column has, 0 for an ordered one."""
+        return np.array(
+            [
+                int(column.count) if column.kind is ColumnKind.CATEGORICAL else 0
+                for column in self.columns
+            ],
+            int,
+        )
 
     @cached_property
     def _rules(self) -> dict[str, Expression]:
@@ -134,7 +140,7 @@ class SpaceEncoder:
         Raises:
             InvalidKnob: a categorical value is none of its knob's levels.
         """
-        canonical = self.canonical(configuration)
+        canonical = self.canonical(configuration) if self._conditional else configuration
         return np.array([axis.position(canonical[name]) for name, axis in self.axes.items()], float)
 
     def encode_many(self, configurations: Sequence[Configuration]) -> Rows:
@@ -168,10 +174,8 @@ class SpaceEncoder:
         For models that take numbers only. A squared distance between two levels is 2.
         """
         parts = [
-            np.eye(int(column.count))[rows[:, place].astype(int)]
-            if column.kind is ColumnKind.CATEGORICAL
-            else rows[:, [place]]
-            for place, column in enumerate(self.columns)
+            np.eye(levels)[rows[:, column].astype(int)] if levels else rows[:, [column]]
+            for column, levels in enumerate(self.levels)
         ]
         return np.hstack(parts) if parts else rows
 

@@ -19,8 +19,8 @@ from typing import Any
 from flask import Response, render_template, request
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
-from knowledge_base.errors import Conflict, Held, NotFound
-from targets.errors import LontraError, ProtocolError, StaleEpoch
+from knowledge_base.errors import Conflict, Held, InvalidRecord, NotFound
+from targets.errors import InvalidExpression, InvalidKnob, LontraError, ProtocolError, StaleEpoch
 from tuner.errors import InvalidSession
 from web.strict_json import MalformedJson
 
@@ -47,8 +47,13 @@ PROBLEMS: Mapping[str, ProblemKind] = {
     ),
     "conflict": ProblemKind(HTTPStatus.CONFLICT, "it does not fit the present state"),
     "held": ProblemKind(HTTPStatus.CONFLICT, "another agent holds the target"),
-    "superseded": ProblemKind(HTTPStatus.CONFLICT, "the agent was started again, or lost its lease"),
+    "superseded": ProblemKind(
+        HTTPStatus.CONFLICT, "the agent was started again, or lost its lease"
+    ),
     "stale-epoch": ProblemKind(HTTPStatus.CONFLICT, "the trial was taken back from the agent"),
+    "in-progress": ProblemKind(
+        HTTPStatus.CONFLICT, "the same write is being carried out: ask again"
+    ),
     "too-large": ProblemKind(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "the body is too large"),
     "not-json": ProblemKind(
         HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "the body is not declared as application/json"
@@ -59,6 +64,9 @@ PROBLEMS: Mapping[str, ProblemKind] = {
     "invalid-session": ProblemKind(
         HTTPStatus.UNPROCESSABLE_ENTITY, "the session makes no sense for its target"
     ),
+    "never-granted": ProblemKind(
+        HTTPStatus.UNPROCESSABLE_ENTITY, "the trial was never given to that agent under that epoch"
+    ),
     "key-reused": ProblemKind(
         HTTPStatus.UNPROCESSABLE_ENTITY, "the Idempotency-Key came with another body before"
     ),
@@ -67,6 +75,9 @@ PROBLEMS: Mapping[str, ProblemKind] = {
     ),
     "too-many-failures": ProblemKind(
         HTTPStatus.TOO_MANY_REQUESTS, "too many failed logins: see Retry-After"
+    ),
+    "unavailable": ProblemKind(
+        HTTPStatus.SERVICE_UNAVAILABLE, "the knowledge base does not answer: try again later"
     ),
     "internal": ProblemKind(HTTPStatus.INTERNAL_SERVER_ERROR, "a fault of the server's"),
 }
@@ -81,7 +92,7 @@ _CODES_BY_STATUS = {
     HTTPStatus.UNPROCESSABLE_ENTITY: "invalid",
 }
 
-# How what the floors below raise is called here; the most special class first.
+# How what the floors below raise is called here.
 _CODES_BY_ERROR: tuple[tuple[type[LontraError], str], ...] = (
     (NotFound, "not-found"),
     (Held, "held"),
@@ -89,6 +100,9 @@ _CODES_BY_ERROR: tuple[tuple[type[LontraError], str], ...] = (
     (StaleEpoch, "stale-epoch"),
     (InvalidSession, "invalid-session"),
     (ProtocolError, "invalid"),
+    (InvalidRecord, "invalid"),
+    (InvalidKnob, "invalid"),
+    (InvalidExpression, "invalid"),
 )
 
 
@@ -147,7 +161,7 @@ def problem_of(error: Exception) -> Problem:
     for family, code in _CODES_BY_ERROR:
         if isinstance(error, family):
             return Problem(code, str(error))
-    logger.exception("request failed method=%s path=%s", request.method, request.path)
+    logger.error("request failed method=%s path=%s", request.method, request.path, exc_info=error)
     return Problem("internal", "the server failed on this request; its log says why")
 
 
@@ -161,7 +175,9 @@ def _problem_of_http(error: HTTPException) -> Problem:
     if isinstance(error, RequestEntityTooLarge):
         detail = "the body is too large: send less at once"
     headers = {name: value for name, value in error.get_headers() if name in ("Allow", "Location")}
-    return Problem(_CODES_BY_STATUS.get(status, "malformed"), detail, errors=faults, headers=headers)
+    return Problem(
+        _CODES_BY_STATUS.get(status, "malformed"), detail, errors=faults, headers=headers
+    )
 
 
 def respond(error: Exception) -> Response:

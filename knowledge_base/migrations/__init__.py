@@ -103,7 +103,7 @@ def _require_known(database: Database, revision: str | None) -> None:
 
 
 def _file(database: Database) -> Path:
-    return Path(str(database.url.database).removeprefix("file:").partition("?")[0])
+    return Path(str(database.url.database).removeprefix("file:"))
 
 
 def _current(connection: Connection) -> str | None:

@@ -101,16 +101,12 @@ class AgentsRepository(Repository):
 
         Raises:
             NotFound: the agent never registered.
-            Held, Conflict: it lost the target, or was superseded (see `register`).
+            Conflict: it lost the target, or a later start superseded it (see `register`).
         """
         now = self._clock.now()
         with self._database.write() as session:
             lease = require_lease(
-                session,
-                _target_of(session, instance),
-                instance=instance,
-                incarnation=incarnation,
-                now=now,
+                session, _target_of(session, instance), instance=instance, incarnation=incarnation
             )
             lease.expires_at = now + timedelta(seconds=lease_seconds)
             agent = _required(_lock_agent(session, instance), instance)
@@ -127,14 +123,12 @@ class AgentsRepository(Repository):
 
         Raises:
             NotFound: the agent never registered.
-            Held, Conflict: it does not hold the target any more.
+            Conflict: it does not hold the target any more.
         """
         now = self._clock.now()
         with self._database.write() as session:
             target_id = _target_of(session, instance)
-            lease = require_lease(
-                session, target_id, instance=instance, incarnation=incarnation, now=now
-            )
+            lease = require_lease(session, target_id, instance=instance, incarnation=incarnation)
             lease.expires_at = min(lease.expires_at, now)
 
     def by_instance(self, instance: str) -> Agent:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-
 from sqlalchemy import Select, select
 from sqlalchemy.orm import Session
 
@@ -65,23 +63,21 @@ def lock_lease(session: Session, target_id: int) -> LeaseRow | None:
     return session.get(LeaseRow, target_id, with_for_update=True, populate_existing=True)
 
 
-def require_lease(
-    session: Session, target_id: int, *, instance: str, incarnation: str, now: datetime
-) -> LeaseRow:
+def require_lease(session: Session, target_id: int, *, instance: str, incarnation: str) -> LeaseRow:
     """The target's lease, locked, which this agent holds.
 
     A lease that ran out but that nobody took is still its holder's.
 
     Raises:
-        Held: another instance's lease is live.
-        Conflict: another instance took the target and left it, a later start of the same
-            installation superseded this one, or nobody registered.
+        Conflict: another agent took the target, a later start of this one superseded it, or it
+            never registered.
     """
     lease = lock_lease(session, target_id)
-    if lease is not None and lease.holder != instance and lease.expires_at > now:
-        raise held(lease, instance)
     if lease is None or lease.holder != instance:
-        raise Conflict(f"agent {instance} does not hold target {target_id}: register again")
+        holder = "nobody" if lease is None else f"agent {lease.holder}"
+        raise Conflict(
+            f"agent {instance} does not hold target {target_id}, {holder} does: register again"
+        )
     if lease.incarnation != incarnation:
         raise Conflict(
             f"agent {instance} was started again as {lease.incarnation}; "

@@ -89,11 +89,11 @@ class TrialsRepository(Repository):
         """The trial this agent holds already, else the oldest one that waits; None if none does.
 
         Raises:
-            Held, Conflict: the agent does not hold the target (see `AgentsRepository.register`).
+            Conflict: the agent does not hold the target (see `AgentsRepository.register`).
         """
         now = self._clock.now()
         with self._database.write() as session:
-            require_lease(session, target_id, instance=instance, incarnation=incarnation, now=now)
+            require_lease(session, target_id, instance=instance, incarnation=incarnation)
             trial = session.scalar(
                 held_trials(target_id)
                 .where(TrialRow.holder == instance)

@@ -1,5 +1,7 @@
 """What is promised of results: stored whole, once, and late ones apart."""
 
+# ruff: noqa: S101 - asserts are what a suite is made of
+
 from __future__ import annotations
 
 import math
@@ -169,9 +171,9 @@ class ResultsContract:
             ([{"trial_id": 41}], "of trial 41"),
             ([{"epoch": 9}], "epoch 9"),
             ([{"position": 1}, {"position": 1}], "two windows have one position"),
-            ([{"objectives": {"throughput": math.nan}}], "windows.objectives.throughput is nan"),
+            ([{"objectives": {"throughput": math.nan}}], r"windows.objectives.throughput is nan"),
             ([{"details": {"seen": [1, math.inf]}}], r"windows.details.seen\[1\] is inf"),
-            ([{"seconds": math.inf}], "windows.seconds: inf is not finite"),
+            ([{"seconds": math.inf}], r"windows.seconds: inf is not finite"),
             ([{"started_at": ManualClock().now().replace(tzinfo=None)}], "has no time zone"),
         ],
     )
@@ -273,9 +275,7 @@ class ResultsContract:
 
 def as_new(window: NewWindow) -> NewWindow:
     """The stored window as it was given."""
-    return NewWindow(
-        **{name: getattr(window, name) for name in NewWindow.__dataclass_fields__}
-    )
+    return NewWindow(**{name: getattr(window, name) for name in NewWindow.__dataclass_fields__})
 
 
 def finish(

@@ -1,5 +1,7 @@
 """What is promised of sessions and of the queue of trials that is planned in them."""
 
+# ruff: noqa: S101 - asserts are what a suite is made of
+
 from __future__ import annotations
 
 import pytest

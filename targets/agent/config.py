@@ -19,7 +19,7 @@ class AgentConfig:
 
     Attributes:
         server_url: where the API is, without `/api/v1`.
-        token: the secret of an agent's scope.
+        token: the secret of an agent's scope, for whoever makes the `ServerClient`.
         ca_file: certificates to trust instead of the system's.
         target: the target's name on the server.
         adapter: which adapter drives it (`lontra targets` lists them).
@@ -38,9 +38,9 @@ class AgentConfig:
     """
 
     server_url: str
-    token: str = field(repr=False)
     target: str
     adapter: str
+    token: str = field(default="", repr=False)
     state_dir: Path = DEFAULT_STATE_DIR
     ca_file: Path | None = None
     settings: Mapping[str, object] = field(default_factory=dict)

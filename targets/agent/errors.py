@@ -12,6 +12,7 @@ LontraError
 ├── JournalFailed        a record could not be written; nothing may be changed
 ├── WatchdogLost         the watchdog died or hangs; what was under way must not go on
 ├── RestoreFailed        the safe configuration could not be put back
+│   └── RestoreUnderWay  another process is at it
 ├── Abandoned            the trial is not this agent's to finish any more; no result is due
 └── StoodDown            somebody else changed a knob; Lontra lets go
 ```
@@ -72,6 +73,10 @@ class WatchdogLost(LontraError):
 
 class RestoreFailed(LontraError):
     """The safe configuration could not be put back; it is tried again."""
+
+
+class RestoreUnderWay(RestoreFailed):
+    """Another process is putting the safe configuration back."""
 
 
 class Abandoned(LontraError):

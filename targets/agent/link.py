@@ -37,6 +37,11 @@ class Link:
         """For select."""
         return self._socket.fileno()
 
+    @property
+    def pending(self) -> bool:
+        """Whether a whole message was read already, so that the socket tells nothing of it."""
+        return b"\n" in self._buffer
+
     def send(self, message: dict[str, Any], *, within_seconds: float) -> None:
         """Send one message.
 
@@ -66,7 +71,7 @@ class Link:
             LinkSilent: none came within the time.
         """
         deadline = time.monotonic() + within_seconds
-        while b"\n" not in self._buffer:
+        while not self.pending:
             self._await(deadline, writing=False)
             self._read_some()
         line, _, rest = bytes(self._buffer).partition(b"\n")

@@ -18,7 +18,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from targets.agent.errors import JournalDamaged, RestoreFailed
+from targets.agent.errors import (
+    JournalDamaged,
+    NoStateDir,
+    RestoreFailed,
+    RestoreUnderWay,
+    StateDirHeld,
+)
 from targets.agent.journal import Journal, Kind, read_journal
 from targets.agent.lock import AgentLock, FileLock
 from targets.agent.recovery import Standing
@@ -82,32 +88,34 @@ def check_in_force(adapter: Adapter, wanted: Mapping[str, Any]) -> dict[str, Any
     return in_force
 
 
-def restore(state: StateDir, *, force: bool, for_watchdog: bool, only_print: bool) -> int:
-    """Do what the command line asks; answers the exit status (`targets.agent.restoring`)."""
+def restore(
+    state: StateDir, *, force: bool = False, for_watchdog: bool = False
+) -> dict[str, Any] | None:
+    """Put the safe configuration back if something else may be in force; answers what is in force
+    then, or None when there was nothing to do.
+
+    Args:
+        force: also when the journal says that it is in force.
+        for_watchdog: the watchdog asks, which owns the journal and answers for the agent.
+
+    Raises:
+        StateDirHeld: an agent lives here; it would take this for somebody else's change.
+        RestoreUnderWay: another process restores already.
+        NoStateDir, JournalDamaged, RestoreFailed, LontraError: as `put_back`.
+    """
     state.instance()
-    standing = Standing.of(read_journal(state.journal))
-    if only_print:
-        _say({"dirty": standing.dirty, "by": "apply" if standing.by_apply else "restore",
-              "opened": standing.opened, "snapshot": standing.snapshot})  # fmt: skip
-        return DONE
     if not for_watchdog and AgentLock(state).holder() is not None:
-        logger.error("an agent lives on this state directory: stop it first path=%s", state.root)
-        return HELD
+        raise StateDirHeld(f"an agent lives on state_dir {state.root}: stop it, it restores itself")
     with FileLock(state.restore_lock) as lock:
         if not lock.take(wait_seconds=LOCK_SECONDS, dispossess=lambda holder: holder.stopped):
-            logger.error("another restoring is under way path=%s", state.restore_lock)
-            return BUSY
-        if not for_watchdog:
-            # While this one waited, the other may have done it.
-            standing = Standing.of(read_journal(state.journal))
+            raise RestoreUnderWay(f"another process restores already ({state.restore_lock})")
+        standing = Standing.of(read_journal(state.journal))
         if not (standing.dirty or force):
-            _say({"in_force": None, "nothing to do": "the safe configuration is in force"})
-            return DONE
+            return None
         in_force = put_back(standing)
         if not for_watchdog:
             _record(state, in_force)
-        _say({"in_force": in_force})
-    return DONE
+        return in_force
 
 
 def _record(state: StateDir, in_force: Mapping[str, Any]) -> None:
@@ -120,6 +128,19 @@ def _record(state: StateDir, in_force: Mapping[str, Any]) -> None:
         fields = {"by": "restore", "reason": "asked for", "trial": None, "in_force": in_force}
         journal.append(Kind.RESTORED, fields)
         journal.close()
+
+
+def _print_plan(state: StateDir) -> None:
+    state.instance()
+    standing = Standing.of(read_journal(state.journal))
+    _say(
+        {
+            "safe_in_force": not standing.dirty,
+            "by": "apply" if standing.by_apply else "restore",
+            "opened": standing.opened,
+            "snapshot": standing.snapshot,
+        }
+    )
 
 
 def _say(what: Mapping[str, Any]) -> None:
@@ -146,20 +167,29 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--for-watchdog", action="store_true", help=argparse.SUPPRESS)
     args = parser.parse_args(argv)
     undo_sparing()
+    state = StateDir(args.state_dir)
     try:
-        return restore(
-            StateDir(args.state_dir),
-            force=args.force,
-            for_watchdog=args.for_watchdog,
-            only_print=args.print,
-        )
-    except (JournalDamaged, LontraError) as error:
+        if args.print:
+            _print_plan(state)
+            return DONE
+        in_force = restore(state, force=args.force, for_watchdog=args.for_watchdog)
+        _say({"restored": in_force is not None, "in_force": in_force})
+    except LontraError as error:
         logger.error("not restored error=%s: %s", type(error).__name__, error)
-        return UNUSABLE if isinstance(error, JournalDamaged) else FAILED
+        return next((status for kind, status in _STATUSES if isinstance(error, kind)), FAILED)
     # The adapter's code may raise anything; whoever called tries again.
     except Exception:
         logger.exception("not restored")
         return FAILED
+    return DONE
+
+
+_STATUSES: tuple[tuple[type[LontraError], int], ...] = (
+    (JournalDamaged, UNUSABLE),
+    (NoStateDir, UNUSABLE),
+    (StateDirHeld, HELD),
+    (RestoreUnderWay, BUSY),
+)
 
 
 if __name__ == "__main__":

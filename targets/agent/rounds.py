@@ -38,6 +38,8 @@ from targets.errors import (
 from targets.protocol import Assignment, TrialResult
 from targets.space import KnobSpace
 
+ABANDONED_PAUSE_SECONDS = 1.0
+
 logger = logging.getLogger(__name__)
 
 
@@ -81,7 +83,7 @@ class Rounds:
 
     def step(self) -> Activity:
         """One round; raises AgentRefused (`Agent.step`)."""
-        self.tend()
+        self._look_after_knobs()
         if self._restore_failed:
             return Activity(
                 kind=ActivityKind.UNSAFE,
@@ -102,29 +104,30 @@ class Rounds:
             asked = error.retry_after_seconds if isinstance(error, Unreachable) else None
             pause = self._backoff.failed(retry_after_seconds=asked)
             logger.warning("server away pause_seconds=%.1f error=%s", pause, error)
+            self._go_home_after_grace()
             return Activity(kind=ActivityKind.AWAY, reason=str(error), wait_seconds=pause)
         self._backoff.succeeded()
         if isinstance(answer, NoWork):
             wait = answer.retry_after_seconds
+            self._go_home_after_grace()
             return Activity(
                 kind=ActivityKind.IDLE,
                 reason="the server has nothing to do",
                 wait_seconds=self._config.interval_seconds if wait is None else wait,
             )
-        self._carry_out(answer, asked_at)
-        return Activity(kind=ActivityKind.WORKED, trial=answer.trial)
+        finished = self._carry_out(answer, asked_at)
+        return Activity(
+            kind=ActivityKind.WORKED,
+            trial=answer.trial,
+            # A server that gives a trial again which cannot be finished must not be hurried.
+            wait_seconds=0.0 if finished else ABANDONED_PAUSE_SECONDS,
+        )
 
     def tend(self) -> None:
-        """Between assignments: let go when somebody else changed a knob, and put the safe
+        """Between rounds: let go when somebody else changed a knob, and put the safe
         configuration back when there was no work for the time of grace."""
-        self._tell_lost_watchdogs()
-        if self._restore_failed:
-            self.go_home("an earlier failure")
-            return
-        if changes := self._changes():
-            self._let_go(stood_down(changes), trial=None)
-        elif self._clock.monotonic() - self._worked_at >= self._config.idle_grace_seconds:
-            self.go_home("no work for the time of grace")
+        self._look_after_knobs()
+        self._go_home_after_grace()
 
     def register(self) -> None:
         """Present the agent, unless that is done; raises as `ServerClient.register` does."""
@@ -171,7 +174,20 @@ class Rounds:
         if holding is not None and (changes := self._control.peek()):
             holding.interrupt(stood_down(changes))
 
-    def _carry_out(self, assignment: Assignment, asked_at: float) -> None:
+    def _look_after_knobs(self) -> None:
+        self._tell_lost_watchdogs()
+        if self._restore_failed:
+            self.go_home("an earlier failure")
+        elif changes := self._changes():
+            self._let_go(stood_down(changes), trial=None)
+
+    def _go_home_after_grace(self) -> None:
+        idle_seconds = self._clock.monotonic() - self._worked_at
+        if idle_seconds >= self._config.idle_grace_seconds and not self._restore_failed:
+            self.go_home("no work for the time of grace")
+
+    def _carry_out(self, assignment: Assignment, asked_at: float) -> bool:
+        """Do what is assigned; answers whether it came to a result."""
         logger.info(
             "work trial=%d epoch=%d task=%s windows=%d",
             assignment.trial, assignment.epoch, assignment.task, len(assignment.sequence),
@@ -201,6 +217,7 @@ class Rounds:
             self._liaison.deliver()
         except LontraError as error:
             logger.warning("the result waits in the spool error=%s", error)
+        return result is not None
 
     def _work(self, assignment: Assignment, asked_at: float) -> TrialResult | None:
         holding = Holding(assignment, asked_at=asked_at, clock=self._clock)

@@ -109,10 +109,12 @@ class Watch:
         self.abandon()
 
     def abandon(self) -> None:
-        """Close the link without closing the journal: the watchdog ends after putting back what
-        is not safe, if anything."""
+        """Let go without closing the journal: the watchdog ends after putting back what is not
+        safe, if anything, and leaves this process alive."""
         with self._lock:
             if self._link is not None:
+                with contextlib.suppress(LinkLost, LinkSilent):
+                    self._link.send({"act": "leave"}, within_seconds=1.0)
                 self._link.close()
                 self._link = None
             if self._process is not None:

@@ -49,11 +49,15 @@ logger = logging.getLogger("targets.agent.watchdog")
 
 @dataclass(frozen=True)
 class Verdict:
-    """Why the agent is taken over; `kill`: it lived, `hung`: in a phase that had a limit."""
+    """Why the agent is taken over. `hung`: in a phase that had a limit; `spare`: it let go of
+    its own will, so its process, which may have other work, lives on."""
 
     reason: str
-    kill: bool = False
     hung: bool = False
+    spare: bool = False
+
+
+LET_GO = Verdict("the agent let go", spare=True)
 
 
 class Watchdog:
@@ -89,7 +93,7 @@ class Watchdog:
             self._heard = time.monotonic()
             verdict = self._guard()
         except (LinkLost, LinkSilent) as error:
-            verdict = Verdict(f"the agent is gone: {error}")
+            verdict = self._last_words() or Verdict(f"the agent is gone: {error}")
         return 0 if verdict is None else self._take_over(verdict)
 
     def _guard(self) -> Verdict | None:
@@ -100,12 +104,15 @@ class Watchdog:
             if death is not None:
                 poll.register(death, select.POLLIN)
             while True:
-                wait = max(0.0, self._judgement() - time.monotonic())
+                wait = 0.0 if self._link.pending else max(0.0, self._judgement() - time.monotonic())
                 slept = time.monotonic()
                 ready = {descriptor for descriptor, _ in poll.poll(1000 * wait)}
-                if self._link.fileno() in ready:
-                    if self._serve():
+                if self._link.pending or self._link.fileno() in ready:
+                    act = self._serve()
+                    if act == "close":
                         return None
+                    if act == "leave":
+                        return LET_GO
                 elif death is not None and death in ready:
                     return Verdict("the agent died")
                 elif time.monotonic() > slept + wait + self._dead_man_seconds:
@@ -122,7 +129,7 @@ class Watchdog:
     def _verdict(self) -> Verdict | None:
         now = time.monotonic()
         if self._phase_ends is not None and now >= self._phase_ends:
-            return Verdict(f"{self._phase} did not end within its limit", kill=True, hung=True)
+            return Verdict(f"{self._phase} did not end within its limit", hung=True)
         silent = now - self._heard
         if silent < self._dead_man_seconds:
             return None
@@ -132,7 +139,7 @@ class Watchdog:
             self._heard = now
             return None
         state = "stopped" if self._agent.stopped else "silent"
-        return Verdict(f"the agent is {state}: no beat for {silent:.1f} s", kill=True)
+        return Verdict(f"the agent is {state}: no beat for {silent:.1f} s")
 
     def _computes(self) -> bool:
         before, self._ticks = self._ticks, self._agent.cpu_ticks
@@ -141,11 +148,22 @@ class Watchdog:
         used = (self._ticks - before) / os.sysconf("SC_CLK_TCK")
         return used > 0.2 * self._dead_man_seconds
 
-    def _serve(self) -> bool:
-        """Answer one message; answers whether the agent closed the journal."""
+    def _last_words(self) -> Verdict | None:
+        """Whether the agent let go before its link ended."""
+        try:
+            while self._link.receive(within_seconds=0.0).get("act") != "leave":
+                pass
+        except (LinkLost, LinkSilent):
+            return None
+        return LET_GO
+
+    def _serve(self) -> str:
+        """Answer one message; answers its act, empty when it could not be done."""
         message = self._link.receive(within_seconds=ANSWER_SECONDS)
         answer: dict[str, Any] = {"answer": message.get("ask")}
         act = message.get("act")
+        if act == "leave":
+            return "leave"
         if act == "append":
             answer |= self._append(Kind(message["kind"]), message["fields"])
         elif act == "phase":
@@ -159,7 +177,7 @@ class Watchdog:
         self._link.send(answer, within_seconds=ANSWER_SECONDS)
         self._ticks = self._agent.cpu_ticks
         self._heard = time.monotonic()
-        return act == "close" and "error" not in answer
+        return "" if "error" in answer else str(act)
 
     def _append(self, kind: Kind, fields: Mapping[str, Any]) -> dict[str, Any]:
         if kind in (Kind.INTENT, Kind.PROMOTING):
@@ -190,10 +208,10 @@ class Watchdog:
 
     def _take_over(self, verdict: Verdict) -> int:
         logger.warning("taking over reason=%s pid=%d", verdict.reason, self._agent.pid)
-        if not self._agent.kill(wait_seconds=KILL_SECONDS):
-            # In an uninterruptible wait: it dies before it runs any further instruction.
-            logger.error("the agent does not die yet pid=%d", self._agent.pid)
-        if verdict.kill:
+        if self._agent.alive and not verdict.spare:
+            if not self._agent.kill(wait_seconds=KILL_SECONDS):
+                # In an uninterruptible wait: it dies before it runs any further instruction.
+                logger.error("the agent does not die yet pid=%d", self._agent.pid)
             self._note(Kind.KILLED, {"reason": verdict.reason, "hung": verdict.hung})
         if self._standing.dirty and not self._restore(verdict.reason):
             return 1

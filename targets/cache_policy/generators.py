@@ -27,11 +27,11 @@ CYCLES = 10
 """How often `phases` comes back to each of its regimes. The parts of a trace that are searched
 and kept unseen must hold whole cycles, or they would be different workloads."""
 
-_REQUESTS_PER_PAGE = 10
+_REQUESTS_PER_PAGE = 20
 
 
 def zipf(requests: int, rng: np.random.Generator) -> Pages:
-    """Independent requests of skewed popularity: exponent 0.9, a page for every ten requests."""
+    """Independent requests of skewed popularity: exponent 0.9, a page for every 20 requests."""
     return _popular(requests, rng, pages=max(1, requests // _REQUESTS_PER_PAGE), exponent=0.9)
 
 
@@ -146,7 +146,8 @@ def _ranks(requests: int, rng: np.random.Generator, *, pages: int, exponent: flo
     import numpy as np
 
     cumulative = np.cumsum(np.arange(1, pages + 1, dtype=np.float64) ** -exponent)
-    return np.searchsorted(cumulative, rng.random(requests) * cumulative[-1], side="right")
+    ranks: Pages = np.searchsorted(cumulative, rng.random(requests) * cumulative[-1], side="right")
+    return ranks
 
 
 def _next_requests(pages: Pages) -> Pages:

@@ -23,14 +23,17 @@ from typing import Any
 
 from targets.cache_policy.generators import write_trace
 from targets.cache_policy.policies import Part
-from targets.cache_policy.traces import FORMATS, Trace
+from targets.cache_policy.traces import FORMATS, Parts, Trace
 
 HARNESS_STATUS = 70
 
 
 @dataclass(frozen=True, kw_only=True)
 class Inspection:
-    """A trace's number of requests, and the objects and bytes (sizes, or ones) of `part` first."""
+    """A trace's number of requests, and the distinct objects of the part that may be searched.
+
+    `bytes` is their size, or their number where sizes are ignored.
+    """
 
     requests: int
     objects: int
@@ -61,7 +64,7 @@ class Outcome:
     seconds: float
 
 
-def inspect(trace: Trace, *, searched_share: float) -> Inspection:
+def inspect(trace: Trace, *, unseen_share: float) -> Inspection:
     """Make the trace if it is to be made, and look at its first part, which may be searched."""
     path = Path(trace.path)
     if trace.generator and not path.exists():
@@ -69,8 +72,8 @@ def inspect(trace: Trace, *, searched_share: float) -> Inspection:
     requests = _reader(trace).get_num_of_req()
     if trace.requests:
         requests = min(requests, trace.requests)
-    searched = int(requests * searched_share)
-    objects, size = _reader(trace, requests=searched).get_working_set_size()
+    parts = Parts.of(requests, unseen_share=unseen_share)
+    objects, size = _reader(trace, requests=parts.searched).get_working_set_size()
     return Inspection(requests=requests, objects=objects, bytes=size)
 
 
@@ -144,9 +147,7 @@ def main() -> int:
     os.dup2(2, 1)
     try:
         if order := request.get("inspect"):
-            answer: Any = inspect(
-                Trace(**order["trace"]), searched_share=order["searched_share"]
-            )
+            answer: Any = inspect(Trace(**order["trace"]), unseen_share=order["unseen_share"])
         else:
             answer = replay(read_replay(request["replay"]))
     except Exception:  # the boundary of the process: told apart from the library's own exits

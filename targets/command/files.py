@@ -74,8 +74,7 @@ class RenderedFile:
                 continue
             seen |= new
             pattern = "(.+?)".join(_blanks_alike(literal) for literal in line.literals)
-            shown = line.fill({name: f"{{{name}}}" for name in line.names})
-            lines[shown.strip()] = (
+            lines[str(line).strip()] = (
                 line.names,
                 re.compile(rf"^[ \t]*{pattern}[ \t\r]*$", re.MULTILINE),
             )

@@ -53,6 +53,10 @@ class Template:
             parts += (values[name], literal)
         return "".join(parts)
 
+    def __str__(self) -> str:
+        """The text as its owner wrote it, but for doubled braces."""
+        return self.fill({name: f"{{{name}}}" for name in self.names})
+
     @property
     def starts_with_value(self) -> str | None:
         """The name whose value the text begins with, if it does."""

@@ -80,14 +80,16 @@ class Source:
 
     def _follow(self, document: object, output: Finished) -> object:
         for step in self.path or ():
-            if isinstance(step, str) and isinstance(document, dict) and step in document:
-                document = document[step]
-            elif isinstance(step, int) and isinstance(document, list) and step < len(document):
-                document = document[step]
-            else:
+            inner: dict[str | int, object] = {}
+            if isinstance(document, dict):
+                inner = document
+            elif isinstance(document, list):
+                inner = dict(enumerate(document))
+            if step not in inner:
                 raise HarnessFailed(
                     f"{output.command} printed JSON without {self.text} (no {step!r} there)"
                 )
+            document = inner[step]
         return document
 
 
@@ -150,7 +152,9 @@ def read_number(name: str, source: Source, output: Finished) -> float:
             return float(found)
         except (ValueError, OverflowError):
             pass  # told below, with where it was found
-    raise HarnessFailed(f"{name}: {source.text} of {output.command} is {found!r}, which is no number")
+    raise HarnessFailed(
+        f"{name}: {source.text} of {output.command} is {found!r}, which is no number"
+    )
 
 
 def knob_values(

@@ -39,6 +39,7 @@ STDERR_TAIL_BYTES = 2_000
 
 MARK = "LONTRA_COMMAND"
 _CANCEL_POLL_SECONDS = 0.05
+_PIPE_BYTES = 65_536  # what a pipe holds on Linux, see pipe(7)
 _ORPHAN_DEADLINE_SECONDS = 5.0
 
 
@@ -73,7 +74,7 @@ class Finished:
         if self.status == 0:
             return ""
         if self.status < 0:
-            how = f"was ended by {signal.Signals(-self.status).name}"
+            how = f"was ended by signal {-self.status} ({signal.strsignal(-self.status)})"
         else:
             how = f"ended with exit status {self.status}"
         said = self.stderr_tail.strip() or self.stdout[-STDERR_TAIL_BYTES:].strip()
@@ -222,26 +223,25 @@ class _Output:
             assert not isinstance(pipe, int)  # noqa: S101 - both were registered as files
             self._take(pipe)  # type: ignore[arg-type]
 
+    def _take(self, pipe: IO[bytes]) -> None:
+        """Read once, which empties a pipe that nobody writes to any more."""
+        try:
+            chunk = os.read(pipe.fileno(), _PIPE_BYTES)
+        except BlockingIOError:
+            return
+        if not chunk:
+            self._selector.unregister(pipe)
+        elif pipe is self._process.stdout:
+            self._stdout += chunk[: OUTPUT_BYTES - len(self._stdout)]
+            self.truncated = self.truncated or len(self._stdout) == OUTPUT_BYTES
+        else:
+            self._stderr = (self._stderr + chunk)[-STDERR_TAIL_BYTES:]
+
     def _wait_for_exit(self, seconds: float) -> None:
         try:
             self._process.wait(seconds)
         except subprocess.TimeoutExpired:
             return
-
-    def _take(self, pipe: IO[bytes]) -> None:
-        while True:
-            try:
-                chunk = os.read(pipe.fileno(), 65536)
-            except BlockingIOError:
-                return
-            if not chunk:
-                self._selector.unregister(pipe)
-                return
-            if pipe is self._process.stdout:
-                self._stdout += chunk[: OUTPUT_BYTES - len(self._stdout)]
-                self.truncated = self.truncated or len(self._stdout) == OUTPUT_BYTES
-            else:
-                self._stderr = (self._stderr + chunk)[-STDERR_TAIL_BYTES:]
 
     @property
     def stdout(self) -> str:

@@ -42,10 +42,9 @@ class Table:
         self._asked.add(key)
         return key in self._data
 
-    def raw(self, key: str) -> object:
-        """What the TOML parser made of the key; None when it is missing."""
-        self._asked.add(key)
-        return self._data.get(key)
+    def leave(self, *keys: str) -> None:
+        """Keys that somebody else reads and checks."""
+        self._asked.update(keys)
 
     def text(self, key: str, default: str | None = None) -> str:
         """A text without NUL, which neither an argument nor a path can hold."""

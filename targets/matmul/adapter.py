@@ -28,11 +28,11 @@ from targets.matmul.child import Finished, run_child
 from targets.matmul.compiler import Compiler, Kernel
 from targets.matmul.metrics import COUNTERS, GAUGES, OBJECTIVES, counts, gauges, objectives
 from targets.matmul.source import ITEM_BYTES, NAIVE, Problem, Schedule, generate
-from targets.statefile import StateFile
 from targets.matmul.worker import WRONG_STATUS, Answer, Request
 from targets.metrics import rates
 from targets.settings import Setting
 from targets.space import KnobSpace
+from targets.statefile import StateFile
 
 VERSION = "1"
 
@@ -273,13 +273,10 @@ def _fit_tile(knob: Knob, size: int) -> Knob:
 
 def _answer(finished: Finished) -> Answer:
     """The worker's answer; how it failed as a typed failure."""
-    if finished.signal_name:
-        raise WorkloadFailed(f"the kernel crashed: its process was ended by {finished.signal_name}")
+    if finished.returncode < 0:
+        raise WorkloadFailed(f"the kernel crashed its process: {finished.how}")
     if finished.returncode not in (0, WRONG_STATUS):
-        raise HarnessFailed(
-            f"the kernel's worker ended with exit status {finished.returncode}: "
-            f"{finished.errors[-600:].strip() or 'it said nothing'}"
-        )
+        raise HarnessFailed(f"the kernel's worker failed: {finished.how}")
     answer = json.loads(finished.output)
     if finished.returncode == WRONG_STATUS:
         raise WorkloadFailed(f"the kernel computes a wrong result: {answer['wrong']}")

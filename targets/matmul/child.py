@@ -16,6 +16,9 @@ from targets.errors import TimedOut
 POLL_SECONDS = 0.1
 """How soon a cancelled measurement ends its child."""
 
+LINES, CHARACTERS = 3, 600
+"""How much of a child's standard error an error text quotes."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Finished:
@@ -29,6 +32,17 @@ class Finished:
     def signal_name(self) -> str:
         """The signal that ended it, empty when it exited by itself."""
         return signal.Signals(-self.returncode).name if self.returncode < 0 else ""
+
+    @property
+    def how(self) -> str:
+        """How it ended, in words, with the last lines of its standard error."""
+        how = (
+            f"ended by {self.signal_name}"
+            if self.returncode < 0
+            else f"exit status {self.returncode}"
+        )
+        said = " | ".join(line.strip() for line in self.errors.strip().splitlines()[-LINES:])
+        return f"{how}: {said or 'it said nothing'}"[:CHARACTERS]
 
 
 def run_child(

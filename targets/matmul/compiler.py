@@ -23,8 +23,6 @@ COMPILE_SECONDS = 60.0
 KERNELS_KEPT = 400
 """About 10 MB; ten sessions of 40 trials."""
 
-MESSAGE_CHARACTERS = 600
-
 
 @dataclass(frozen=True, kw_only=True)
 class Kernel:
@@ -69,7 +67,7 @@ class Compiler:
             clock=clock,
         )
         if probe.returncode != 0:
-            raise TargetDown(f"{self._gcc} does not work: {_last(probe.errors)}")
+            raise TargetDown(f"{self._gcc} does not work: {probe.how}")
         self._identity = probe.errors
         self.version = next(
             (line for line in probe.errors.splitlines() if line.startswith("gcc version")), "gcc"
@@ -112,10 +110,7 @@ class Compiler:
         )
         seconds = self._clock.monotonic() - started
         if finished.returncode != 0:
-            raise ApplyFailed(
-                f"gcc refuses the kernel (exit {finished.returncode}, flags {' '.join(flags)}): "
-                f"{_last(finished.errors)}"
-            )
+            raise ApplyFailed(f"gcc {' '.join(flags)} refuses the kernel: {finished.how}")
         logger.info("kernel compiled seconds=%.2f flags=%s", seconds, " ".join(flags))
         return Kernel(library=library, compile_seconds=seconds, code_bytes=library.stat().st_size)
 
@@ -124,8 +119,3 @@ class Compiler:
         for path in facts[:-KERNELS_KEPT]:
             for suffix in (".json", ".so", ".c"):
                 path.with_suffix(suffix).unlink(missing_ok=True)
-
-
-def _last(text: str) -> str:
-    """The end of a program's error text, on one line."""
-    return " | ".join(text.split("\n"))[-MESSAGE_CHARACTERS:].strip(" |")

@@ -6,6 +6,7 @@ import sqlite3
 import statistics
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
+from functools import partial
 from importlib import resources
 from pathlib import Path
 
@@ -173,7 +174,7 @@ class SqliteAdapter(Adapter):
                 self._window(
                     configuration,
                     encode(configuration),
-                    lambda target, wanted=configuration: self.database.copy_under(wanted, target),
+                    partial(self.database.copy_under, configuration),
                     seed=seed,
                     cancel=CancelToken(),
                 )

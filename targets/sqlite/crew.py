@@ -93,7 +93,7 @@ class _Worker:
     """One process, with a line each way. It ends when the stack it was made on is closed."""
 
     def __init__(self, stack: ExitStack) -> None:
-        self._errors: IO[bytes] = stack.enter_context(tempfile.TemporaryFile())
+        self._errors: IO[bytes] = stack.enter_context(tempfile.TemporaryFile())  # noqa: SIM115
         self._process = subprocess.Popen(
             [sys.executable, "-m", "targets.sqlite.worker"],
             stdin=subprocess.PIPE,

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import re
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
 from targets.catalogue import load_catalogue, read_space
 from targets.errors import InvalidKnob
-from targets.knobs import Effect, KnobType, Risk, Scale, Scope, Special
+from targets.knobs import Effect, Knob, KnobType, Risk, Scale, Scope, Special
 from targets.machine import Machine
-from targets.space import KnobSpace
-from targets.units import resolve
+from targets.space import Constraint, KnobSpace
+from targets.units import SIZES, TIMES, resolve
 
 HEAD = '[catalogue]\nkind = "kettle"\nversion = "1"\nsource = "the manual"\n'
 
@@ -162,7 +163,7 @@ GOOD = 'type = "integer"\nlow = 1\nhigh = 10\ndefault = 5\n'
         (
             "[knobs.heat]\n" + GOOD.replace("low = 1", "low = 0.5"),
             "knob heat",
-            "of an integer are whole",
+            "low=0.5 and high=10 must be whole",
         ),
         ("[knobs.heat]\n" + GOOD.replace("high = 10", "high = inf"), "knob heat", "needs numbers"),
         ("[knobs.heat]\n" + GOOD.replace("= 5", "= 50"), "knob heat", "outside 1..10"),
@@ -216,8 +217,7 @@ GOOD = 'type = "integer"\nlow = 1\nhigh = 10\ndefault = 5\n'
             "constraint 1",
             "did you mean expression?",
         ),
-        ('constraints = "no"\n[knobs.heat]\n' + GOOD, "catalogue", "constraints"),
-        ("knobs = 3", "catalogue", "knobs"),
+        ("[knobs.heat]\n" + GOOD + "[constraints]", "kettle.toml", "tables [[constraints]]"),
         ("[knobs]\nheat = 3", "knob heat", "must be a table"),
         ("[knobs]", "kettle.toml", "no knob is declared"),
         ("", "[knobs]", "is missing"),
@@ -265,3 +265,24 @@ def test_space_within_a_document_of_other_things() -> None:
     knob = {"type": "boolean", "default": True}
     document = {"knobs": {"heat": knob}, "apply": {"command": ["boil"]}}
     assert read_space(document, machine(), file="agent.toml").default() == {"heat": True}
+
+
+DOCS = Path(__file__).parents[2] / "docs"
+
+
+def test_reference_names_every_key_word_and_unit() -> None:
+    text = re.sub(r"```.*?```", "", (DOCS / "catalogue.md").read_text(), flags=re.DOTALL)
+    named = set(re.findall(r"\w+", " ".join(re.findall(r"`([^`]+)`", text))))
+    keys = {field.name for kind in (Knob, Constraint, Special) for field in fields(kind)}
+    words = {str(word) for enum in (KnobType, Scale, Effect, Scope, Risk) for word in enum}
+    assert (keys - {"name"} | words | {*SIZES, *TIMES}) - named == set()
+
+
+@pytest.mark.parametrize("memory_gib", [1, 8, 512])
+def test_references_example_loads(tmp_path: Path, memory_gib: float) -> None:
+    example = (DOCS / "catalogue.md").read_text().split("```toml\n")[1].split("```")[0]
+    path = tmp_path / "kettle.toml"
+    path.write_text(example)
+    space = load_catalogue(path, machine(memory_gib=memory_gib))
+    assert space["cache_size"].high == memory_gib * 1024**2 / 4
+    assert {knob.type for knob in space} == set(KnobType)

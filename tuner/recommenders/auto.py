@@ -9,12 +9,11 @@ the best draw goes (Thompson, Biometrika 1933; Chapelle and Li, NeurIPS 2011).
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from targets.settings import Setting
 from tuner.history import History
 from tuner.recommenders import lanes
 from tuner.recommenders.base import Suggestion
@@ -47,11 +46,15 @@ def default_lanes() -> tuple[Lane, ...]:
 
 
 class AutoRecommender(SequentialRecommender):
-    """Start design, then the lane that a bandit picks; the state keeps whose turn each trial was."""
+    """Start design, then the lane that a bandit picks; the state keeps whose turn a trial was."""
 
     name = "auto"
     summary = "the default: a portfolio of methods that gives most turns to what works here"
     source = "a bandit over the other recommenders and a mixed-kernel Gaussian process"
+
+    def __init__(self, options: Mapping[str, object] | None = None) -> None:
+        super().__init__(options)
+        self._lanes = default_lanes()
 
     def propose(
         self, history: History, state: State, rng: np.random.Generator
@@ -68,7 +71,7 @@ class AutoRecommender(SequentialRecommender):
         words = f"Lane {lane.name} (won {won} of {taken} turns here). {suggestion.reason}"
         return (
             replace(suggestion, lane=lane.name, reason=words),
-            {**state, "turns": [*turns, (digest, lane.name)]},
+            {**state, "turns": [*map(list, turns), [digest, lane.name]]},
         )
 
     def _draw(self, record: dict[str, tuple[int, int]], rng: np.random.Generator) -> Lane:

@@ -1,4 +1,4 @@
-"""Uniform random configurations: the yardstick, and the right choice where nothing can be learnt."""
+"""Uniform random configurations: the yardstick, and the best where nothing can be learnt."""
 
 from __future__ import annotations
 

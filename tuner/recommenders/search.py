@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import norm
+from scipy.special import ndtr
 
 from targets.knobs import Value
 from tuner.history import History
@@ -67,8 +68,9 @@ class Scorer:
 
 def expected_improvement(mean: Vector, sd: Vector, best: float) -> Vector:
     """(n,): the mean of `max(0, best - cost)` (Jones, Schonlau and Welch, 1998)."""
-    gap = best - mean
-    return np.asarray(gap * norm.cdf(gap / sd) + sd * norm.pdf(gap / sd))
+    z = (best - mean) / sd
+    density = np.exp(-0.5 * z**2) / math.sqrt(2.0 * math.pi)
+    return np.asarray(sd * (z * ndtr(z) + density))
 
 
 def choose(scorer: Scorer, rng: np.random.Generator) -> dict[str, Value]:
@@ -90,8 +92,10 @@ def choose(scorer: Scorer, rng: np.random.Generator) -> dict[str, Value]:
     return chosen
 
 
-def candidates(history: History, rng: np.random.Generator) -> Candidates:
-    """All that is left of a small space; else draws, and the neighbours of the best.
+def candidates(
+    history: History, rng: np.random.Generator, *, count: int = RANDOM_CANDIDATES
+) -> Candidates:
+    """All that is left of a small space; else `count` draws, and the neighbours of the best.
 
     Raises:
         SpaceExhausted: there is none left.
@@ -99,7 +103,7 @@ def candidates(history: History, rng: np.random.Generator) -> Candidates:
     encoder = history.encoder
     if encoder.listable and len(encoder.listed) <= LARGEST_LIST:
         return sample(encoder, LARGEST_LIST, rng, avoid=history.seen)
-    pool = sample(encoder, RANDOM_CANDIDATES, rng, avoid=history.seen)
+    pool = sample(encoder, count, rng, avoid=history.seen)
     for place in history.ranking[:NEAR_BEST]:
         pool += _unseen(history, neighbours(encoder, history.measured[place].configuration))
     return pool

@@ -64,7 +64,7 @@ def propose_start(
 def _point(
     history: History, rng: np.random.Generator, *, seed: int, place: int, size: int
 ) -> Configuration:
-    """A design's point, mended where it breaks a constraint, or a random one where that was seen."""
+    """A design's point, mended if it breaks a constraint; a random one if that was seen."""
     encoder = history.encoder
     if place < size:
         design = latin_hypercube(encoder, size, np.random.default_rng(seed))

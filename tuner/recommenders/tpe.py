@@ -91,7 +91,7 @@ class TreeParzenRecommender(SequentialRecommender):
         are running trials, which its constant liar takes for poor ones.
         """
         optuna = _optuna()
-        study = optuna.create_study(
+        study: Study = optuna.create_study(
             direction="minimize",
             sampler=optuna.samplers.TPESampler(
                 multivariate=True,
@@ -104,7 +104,7 @@ class TreeParzenRecommender(SequentialRecommender):
         )
         states = optuna.trial.TrialState
         told: list[tuple[Configuration, TrialState, float | None]] = [
-            (one.configuration, states.RUNNING, None) for one in history.pending
+            (one, states.RUNNING, None) for one in history.pending
         ]
         told += [(one.configuration, states.PRUNED, None) for one in history.failed]
         for one, cost in zip(history.measured, history.costs, strict=True):
@@ -117,9 +117,7 @@ class TreeParzenRecommender(SequentialRecommender):
             parameters = _parameters(history.encoder, configuration)
             kept = {name: distributions[name] for name in parameters}
             study.add_trial(
-                optuna.create_trial(
-                    state=state, value=value, params=parameters, distributions=kept
-                )
+                optuna.create_trial(state=state, value=value, params=parameters, distributions=kept)
             )
         return study
 

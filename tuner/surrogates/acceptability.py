@@ -56,6 +56,7 @@ class Acceptability:
         """(m,): the chance at `rows`, never below `LEAST`."""
         if self.trees is None:
             return np.ones(len(rows))
+        # Classes are sorted; where nothing ever worked there is none but False.
         votes = self.trees.predict_proba(self.encoder.one_hot(rows))
-        good = votes[:, list(self.trees.classes_).index(True)] if True in self.trees.classes_ else 0
-        return np.maximum(good, LEAST) * np.ones(len(rows))
+        good = votes[:, 1] if votes.shape[1] == 2 else np.zeros(len(rows))
+        return np.asarray(np.maximum(good, LEAST))

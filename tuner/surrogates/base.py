@@ -27,10 +27,7 @@ class Surrogate(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Standard:
-    """Costs moved and stretched to targets of mean 0 and variance 1, the dreadful ones clipped.
-
-    `cost(target)` undoes it. The scale is that of the better half.
-    """
+    """Costs moved and stretched to targets of mean 0 and variance 1, the dreadful ones clipped."""
 
     ceiling: float
     middle: float
@@ -54,6 +51,10 @@ class Standard:
         """(n,): what a model is fitted to."""
         return (np.minimum(costs, self.ceiling) - self.middle) / self.scale
 
+    def costs(self, targets: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Targets, of any shape, as costs."""
+        return self.middle + self.scale * targets
+
 
 @dataclass(frozen=True, kw_only=True)
 class CostModel:
@@ -65,4 +66,4 @@ class CostModel:
     def predict(self, rows: Rows) -> tuple[Vector, Vector]:
         """Mean cost and its standard deviation at `rows`: (m,), (m,)."""
         mean, sd = self.surrogate.predict(rows)
-        return self.standard.middle + self.standard.scale * mean, self.standard.scale * sd
+        return self.standard.costs(mean), self.standard.scale * sd

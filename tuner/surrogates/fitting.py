@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 
 from tuner.history import History
+from tuner.space import Rows
 from tuner.surrogates.base import CostModel, Standard
 from tuner.surrogates.forest import Forest
 from tuner.surrogates.gaussian_process import GaussianProcess
@@ -18,7 +21,18 @@ NOISE_RANGE = (1e-4, 0.5)
 """The share of the targets' variance that noise may be expected to make up."""
 
 
-def fit_gaussian_process(history: History) -> CostModel:
+@dataclass(frozen=True, kw_only=True)
+class CostProcess(CostModel):
+    """A Gaussian process that speaks in costs, and can be drawn from."""
+
+    surrogate: GaussianProcess
+
+    def draw(self, rows: Rows, count: int, rng: np.random.Generator) -> Rows:
+        """(count, m): cost functions drawn from the posterior, at `rows`."""
+        return self.standard.costs(self.surrogate.draw(rows, count, rng))
+
+
+def fit_gaussian_process(history: History) -> CostProcess:
     """A process that counts configurations in flight as seen; needs two measured ones."""
     places = best_and_latest(history, LARGEST_FIT)
     costs, counts = history.costs[places], history.counts[places]
@@ -26,11 +40,11 @@ def fit_gaussian_process(history: History) -> CostModel:
     process = GaussianProcess.fit(
         history.rows[places],
         standard.targets(costs),
-        categorical=history.encoder.categorical,
+        levels=history.encoder.levels,
         counts=counts,
         noise=float(np.clip((history.noise.sd / standard.scale) ** 2, *NOISE_RANGE)),
     )
-    return CostModel(surrogate=process.believing(history.pending_rows), standard=standard)
+    return CostProcess(surrogate=process.believing(history.pending_rows), standard=standard)
 
 
 def fit_forest(history: History, *, seed: int) -> CostModel:

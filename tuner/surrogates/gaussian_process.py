@@ -44,7 +44,7 @@ class GaussianProcess:
     rows: Rows
     targets: Vector
     error: Vector
-    categorical: NDArray[np.bool_]
+    levels: NDArray[np.int_]
     weights: Vector
     signal: float
 
@@ -54,19 +54,19 @@ class GaussianProcess:
         rows: Rows,
         targets: Vector,
         *,
-        categorical: NDArray[np.bool_],
+        levels: NDArray[np.int_],
         counts: Vector,
         noise: float,
     ) -> GaussianProcess:
         """Fit to standardised targets.
 
         Args:
-            categorical: (n_columns,) which columns hold level indices.
+            levels: (n_columns,) how many levels a categorical column has, 0 for an ordered one.
             counts: (n,) windows behind each target.
             noise: one window's expected noise variance; the fitted one stays within a factor of
                 a few.
         """
-        parts = _squared_differences(rows, categorical)
+        parts = _squared_differences(rows, levels > 0)
         columns = max(1, rows.shape[1])
         centre = -_LENGTH_LOG_MEAN - 0.5 * math.log(columns)
         means = np.array([*[centre] * rows.shape[1], 0.0, math.log(max(noise, _LEAST_NOISE))])
@@ -81,10 +81,15 @@ class GaussianProcess:
 
         bounds = [(mean - 4 * sd, mean + 4 * sd) for mean, sd in zip(means, sds, strict=True)]
         found = minimize(
-            loss, start, jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": _ITERATIONS}
+            loss,
+            start,
+            jac=True,
+            method="L-BFGS-B",
+            bounds=bounds,
+            options={"maxiter": _ITERATIONS},
         )
         *weights, signal, fitted_noise = np.exp(found.x)
-        return cls(rows, targets, fitted_noise / counts, categorical, np.array(weights), signal)
+        return cls(rows, targets, fitted_noise / counts, levels, np.array(weights), signal)
 
     def predict(self, rows: Rows) -> tuple[Vector, Vector]:
         """Posterior mean and standard deviation: (m,), (m,)."""
@@ -118,13 +123,12 @@ class GaussianProcess:
 
     def _features(self, rows: Rows) -> Rows:
         """Columns whose squared differences add up to the weighted distance."""
-        ordered = rows[:, ~self.categorical] * self.weights[~self.categorical]
-        parts = [ordered]
-        for column in np.flatnonzero(self.categorical):
-            levels = np.arange(1 + max(rows[:, column].max(), self.rows[:, column].max()))
+        ordered = self.levels == 0
+        parts = [rows[:, ordered] * self.weights[ordered]]
+        for column in np.flatnonzero(self.levels):
+            hot = rows[:, [column]] == np.arange(self.levels[column])
             # Two levels' one-hot vectors are sqrt(2) apart.
-            hot = (rows[:, [column]] == levels) * (self.weights[column] / math.sqrt(2.0))
-            parts.append(hot)
+            parts.append(hot * (self.weights[column] / math.sqrt(2.0)))
         return np.hstack(parts)
 
     def _covariance(self, rows: Rows, others: Rows) -> Rows:

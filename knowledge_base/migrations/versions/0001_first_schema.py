@@ -185,7 +185,9 @@ def _sessions_and_trials() -> None:
         sa.Column("created_at", MOMENT, nullable=False),
         sa.Column("leased_at", MOMENT),
         sa.Column("finished_at", MOMENT),
-        sa.CheckConstraint("(state = 'failed') = (failure IS NOT NULL)", name="ck_trials_failure"),
+        sa.CheckConstraint(
+            "(state = 'failed') = (failure IS NOT NULL)", name=op.f("ck_trials_failure")
+        ),
         sa.ForeignKeyConstraint(["session_id"], ["sessions.id"], name="fk_trials_session_id"),
         sa.PrimaryKeyConstraint("id", name="pk_trials"),
         sa.UniqueConstraint("session_id", "number", name="uq_trials_session_id_number"),
@@ -252,7 +254,9 @@ def _measurements() -> None:
         sa.Column("dictionary_id", ID),
         sa.Column("packed", sa.LargeBinary()),
         sa.Column("mean_id", ID),
-        sa.CheckConstraint("(dictionary_id IS NULL) = (packed IS NULL)", name="ck_windows_packed"),
+        sa.CheckConstraint(
+            "(dictionary_id IS NULL) = (packed IS NULL)", name=op.f("ck_windows_packed")
+        ),
         sa.ForeignKeyConstraint(
             ["dictionary_id"], ["metric_dictionaries.id"], name="fk_windows_dictionary_id"
         ),
@@ -272,7 +276,9 @@ def _measurements() -> None:
         sa.Column("hourly", sa.Boolean(), nullable=False),
         sa.Column("dictionary_id", ID),
         sa.Column("packed", sa.LargeBinary()),
-        sa.CheckConstraint("(dictionary_id IS NULL) = (packed IS NULL)", name="ck_reports_packed"),
+        sa.CheckConstraint(
+            "(dictionary_id IS NULL) = (packed IS NULL)", name=op.f("ck_reports_packed")
+        ),
         sa.ForeignKeyConstraint(["agent_id"], ["agents.id"], name="fk_reports_agent_id"),
         sa.ForeignKeyConstraint(
             ["dictionary_id"], ["metric_dictionaries.id"], name="fk_reports_dictionary_id"

@@ -10,6 +10,9 @@ from __future__ import annotations
 import contextlib
 import itertools
 import json
+import signal
+import subprocess
+import sys
 import threading
 import time
 import wsgiref.simple_server
@@ -21,6 +24,9 @@ import httpx2
 import pytest
 
 from targets.agent import Agent, AgentConfig, ServerClient
+from targets.agent.lock import FileLock
+from targets.agent.processes import ProcessMark
+from targets.agent.statedir import StateDir
 from targets.protocol import (
     PROTOCOL_VERSION,
     Arm,
@@ -185,6 +191,18 @@ def server() -> FakeServer:
 
 
 @pytest.fixture
+def away() -> Problem:
+    """For `server.problem`: the server cannot answer now."""
+    return Problem(503, "", "the server is away")
+
+
+@pytest.fixture
+def refusal() -> Problem:
+    """For `server.problem`: another agent has the target."""
+    return Problem(409, "held", "another agent holds box")
+
+
+@pytest.fixture
 def loopback(server: FakeServer) -> Iterator[str]:
     """The fake server behind a real socket; the url."""
     http = wsgiref.simple_server.make_server(
@@ -208,6 +226,30 @@ def client(server: FakeServer) -> Iterator[ServerClient]:
 @pytest.fixture
 def state_dir(tmp_path: Path) -> Path:
     return tmp_path / "state"
+
+
+@pytest.fixture
+def awkward(tmp_path: Path, state_dir: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Any]:
+    """Install the adapter `awkward`, as pip would, for this process and its children; answers how
+    to put it into a mood."""
+    site = tmp_path / "site"
+    info = site / "awkward-1.dist-info"
+    info.mkdir(parents=True)
+    source = Path(__file__).with_name("awkward") / "awkward_adapter.py"
+    (site / source.name).write_text(source.read_text())
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: awkward\nVersion: 1\n")
+    (info / "entry_points.txt").write_text(
+        "[lontra.targets]\nawkward = awkward_adapter:AwkwardAdapter\n"
+    )
+    monkeypatch.syspath_prepend(str(site))
+    monkeypatch.setenv("PYTHONPATH", str(site))
+
+    def be(mood: str) -> None:
+        folder = state_dir / "target"
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "mood").write_text(mood)
+
+    return be
 
 
 @pytest.fixture
@@ -239,11 +281,6 @@ def make_agent(
         yield make
 
 
-@pytest.fixture
-def target(state_dir: Path) -> Target:
-    return Target(state_dir)
-
-
 class Target:
     """The simulated target as somebody else sees it: a file."""
 
@@ -259,6 +296,77 @@ class Target:
         beside = self.path.with_name(f"by-hand-{next(self._numbers)}")
         beside.write_text(json.dumps({**self.read(), **values}))
         beside.replace(self.path)
+
+
+@pytest.fixture
+def target(state_dir: Path) -> Target:
+    return Target(state_dir)
+
+
+class Daemon:
+    """A real agent process, with its real watchdog."""
+
+    def __init__(self, command: list[str], state: StateDir, log: Path) -> None:
+        self.state = state
+        self.log = log
+        with log.open("a") as stderr:
+            self.process = subprocess.Popen(command, stderr=stderr, start_new_session=True)
+
+    @property
+    def watchdog(self) -> ProcessMark | None:
+        """The living watchdog: whoever holds the journal."""
+        mark = FileLock(self.state.journal_lock).holder()
+        return mark if mark is not None and mark.alive else None
+
+    def signal(self, number: signal.Signals) -> None:
+        self.process.send_signal(number)
+
+    def signal_watchdog(self, number: signal.Signals) -> ProcessMark:
+        mark = self.watchdog
+        assert mark is not None, "there is no watchdog"
+        mark.signal(number)
+        return mark
+
+    def wait(self, seconds: float = 20.0) -> int:
+        return self.process.wait(seconds)
+
+    def end(self) -> None:
+        self.process.kill()
+        self.process.wait()
+        if watchdog := self.watchdog:
+            watchdog.kill(wait_seconds=5.0)
+
+
+@pytest.fixture
+def start_daemon(tmp_path: Path, state_dir: Path, loopback: str) -> Iterator[Callable[..., Daemon]]:
+    """Real agents against the fake server on a real socket; a window takes a minute unless
+    `window_seconds` says otherwise. Ended at the end of the test."""
+    with contextlib.ExitStack() as stack:
+
+        def start(*, dead_man_seconds: float = 1.5, window_seconds: float = 60.0) -> Daemon:
+            config = tmp_path / "agent.toml"
+            config.write_text(
+                f"""
+                [server]
+                url = "{loopback}"
+                token = "{TOKEN}"
+                [agent]
+                state_dir = "{state_dir}"
+                interval_seconds = 0.2
+                dead_man_seconds = {dead_man_seconds}
+                idle_grace_seconds = 0.3
+                [target]
+                name = "box"
+                adapter = "simulated"
+                settings = {{ noise = 0.0, window_seconds = {window_seconds} }}
+                """
+            )
+            command = [sys.executable, "-m", "targets.agent", "--config", str(config)]
+            daemon = Daemon(command, StateDir(state_dir), tmp_path / "agent.log")
+            stack.callback(daemon.end)
+            return daemon
+
+        yield start
 
 
 @pytest.fixture

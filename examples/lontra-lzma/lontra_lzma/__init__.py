@@ -1,0 +1,1 @@
+"""A target for Lontra: LZMA compression of one file."""

@@ -1,0 +1,7 @@
+"""`python -m targets.agent`."""
+
+import sys
+
+from targets.agent.cli import main
+
+sys.exit(main())

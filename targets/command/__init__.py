@@ -1,0 +1,1 @@
+"""The `command` adapter: anything that programs can set and measure."""

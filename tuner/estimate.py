@@ -1,0 +1,175 @@
+"""What the measurements so far say: the incumbent, who else may be as good, and what is left.
+
+`incumbent` names by the pessimistic bound of an estimate, so that one lucky window does not win
+over a configuration that was measured five times. `finalists` are worth measuring again before a
+winner is named. `expected_further_gain` is for stopping when more search would not pay.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from targets.errors import Rejected
+from targets.knobs import Value
+from targets.metrics import Direction
+from tuner.errors import SpaceExhausted
+from tuner.history import History, Outcome
+from tuner.noise import shrink
+from tuner.recommenders.base import Observation, Problem
+from tuner.recommenders.search import candidates
+from tuner.space import Rows
+from tuner.surrogates.acceptability import Acceptability
+from tuner.surrogates.fitting import fit_gaussian_process
+
+BOUND_SDS = 1.645
+"""One-sided 95 %: the configuration is better than its bound with that probability."""
+
+LEAST_MEASURED = 5
+"""Below this a model's word on what is left to gain is a guess."""
+
+DRAWS = 128
+"""Functions drawn from the posterior: the mean gain is then known to about a tenth of itself."""
+
+CANDIDATES = 200
+"""Candidates drawn over the space, beside the neighbours of the best."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Estimate:
+    """What is believed of one configuration, in the objective's unit.
+
+    `value` is the posterior mean, `bound` the pessimistic end of its one-sided 95 % interval,
+    `windows` how many values it rests on, `numbers` the trials they came from.
+    """
+
+    configuration: dict[str, Value]
+    value: float
+    bound: float
+    windows: int
+    numbers: tuple[int, ...]
+    reason: str
+
+
+def incumbent(
+    problem: Problem, observations: Sequence[Observation], *, exclude: Collection[str] = ()
+) -> Estimate | None:
+    """The configuration with the best pessimistic bound; None when none was measured.
+
+    A configuration that failed, broke a limit or moved a pin is not eligible.
+
+    Args:
+        exclude: keys (`KnobSpace.key`) not to name, such as the baseline's.
+    """
+    estimates = _estimates(History.of(problem, observations), exclude)
+    better = problem.objective.better
+    best: Estimate | None = None
+    for estimate in estimates:
+        if best is None or better(estimate.bound, best.bound):
+            best = estimate
+    return best
+
+
+def finalists(
+    problem: Problem,
+    observations: Sequence[Observation],
+    count: int,
+    *,
+    exclude: Collection[str] = (),
+) -> list[Estimate]:
+    """Up to `count` configurations worth measuring again, the best posterior mean first.
+
+    By the mean, not by the bound: what was measured once must get its second chance. Eligible are
+    the same as for `incumbent`.
+    """
+    estimates = _estimates(History.of(problem, observations), exclude)
+    sign = 1.0 if problem.objective.direction is Direction.MINIMISE else -1.0
+    return sorted(estimates, key=lambda estimate: sign * estimate.value)[:count]
+
+
+def expected_further_gain(problem: Problem, observations: Sequence[Observation]) -> float | None:
+    """The relative gain (0.03 is 3 %) still expected of searching on without an end.
+
+    Functions are drawn from a Gaussian process's posterior over what was measured and a few
+    hundred candidates; in each draw the best candidate is compared with the best measured
+    configuration, and the mean of the gains is the answer. It is the expected simple regret of
+    stopping now (Ishibashi et al., AISTATS 2023, stop on its change). It trusts the model: what
+    lies in a corner the model has no inkling of is not counted.
+
+    The generator is seeded by the number of observations, so a session stops at the same trial
+    when replayed.
+
+    Returns:
+        None while fewer than `LEAST_MEASURED` acceptable configurations are measured, or where no
+        relative gain is defined; 0.0 when a finite space is exhausted.
+    """
+    history = History.of(problem, observations)
+    if history.acceptable.sum() < LEAST_MEASURED:
+        return None
+    rng = np.random.default_rng(len(observations))
+    try:
+        pool = _unmeasured(history, rng)
+    except SpaceExhausted:
+        return 0.0
+    model = fit_gaussian_process(history)
+    known = history.rows[history.acceptable]
+    draws = model.draw(np.vstack((known, pool)), DRAWS, rng)
+    now, then = draws[:, : len(known)].min(axis=1), draws[:, len(known) :].min(axis=1)
+    gains = [
+        history.scale.gain(float(min(after, before)), float(before))
+        for before, after in zip(now, then, strict=True)
+    ]
+    return None if None in gains else float(np.mean([gain for gain in gains if gain is not None]))
+
+
+def _unmeasured(history: History, rng: np.random.Generator) -> Rows:
+    """(n, n_columns): candidates that are more likely to work than not.
+
+    Raises:
+        SpaceExhausted: there is none left.
+    """
+    rows = history.encoder.encode_many(candidates(history, rng, count=CANDIDATES))
+    acceptability = Acceptability.fit(history, seed=int(rng.integers(2**31)))
+    likely = rows[acceptability.chance(rows) > 0.5]
+    if not len(likely):
+        raise SpaceExhausted("no candidate is left that is likely to work")
+    return likely
+
+
+def _estimates(history: History, exclude: Collection[str]) -> list[Estimate]:
+    """What is believed of every eligible configuration, in the order first measured."""
+    if not history.measured:
+        return []
+    means, sds = shrink(history.costs, history.counts, history.noise)
+    return [
+        _estimate(history, one, mean=mean, sd=sd)
+        for one, mean, sd in zip(history.measured, means.tolist(), sds.tolist(), strict=True)
+        if one.acceptable and _eligible(history, one, exclude)
+    ]
+
+
+def _eligible(history: History, outcome: Outcome, exclude: Collection[str]) -> bool:
+    space = history.problem.space
+    try:
+        return space.key(outcome.configuration) not in exclude
+    except Rejected:
+        # Measured as found, such as a baseline outside its owner's bounds: never one to apply.
+        return False
+
+
+def _estimate(history: History, outcome: Outcome, *, mean: float, sd: float) -> Estimate:
+    scale, unit = history.scale, history.problem.objective.unit
+    windows = len(outcome.values)
+    value, bound = scale.value(mean), scale.value(mean + BOUND_SDS * sd)
+    return Estimate(
+        configuration=outcome.configuration,
+        value=value,
+        bound=bound,
+        windows=windows,
+        numbers=outcome.numbers,
+        reason=f"{f'{value:.4g} {unit}'.rstrip()} over {windows} "
+        f"window{'s' if windows != 1 else ''}, with 95 % confidence no worse than {bound:.4g} "
+        f"(scatter of one window: {history.noise.source})",
+    )

@@ -1,0 +1,34 @@
+"""The REST API: one module a resource."""
+
+from __future__ import annotations
+
+from web.api import (
+    agents,
+    events,
+    health,
+    recommendations,
+    reference,
+    sessions,
+    targets,
+    tokens,
+    trials,
+)
+from web.openapi import ApiBlueprint, LontraApi
+
+BLUEPRINTS: tuple[ApiBlueprint, ...] = (
+    targets.blueprint,
+    agents.blueprint,
+    sessions.blueprint,
+    trials.blueprint,
+    recommendations.blueprint,
+    events.blueprint,
+    tokens.blueprint,
+    health.blueprint,
+)
+
+
+def register_api(api: LontraApi) -> None:
+    """Put every resource, the specification and its page into the application."""
+    for blueprint in BLUEPRINTS:
+        api.register_blueprint(blueprint)
+    reference.register(api)
