@@ -56,9 +56,7 @@ def main() -> None:
     table = {}
     with tempfile.TemporaryDirectory() as folder:
         for trace in given.traces:
-            adapter = CachePolicyAdapter(
-                {"trace": trace, "requests": given.requests}, Path(folder)
-            )
+            adapter = CachePolicyAdapter({"trace": trace, "requests": given.requests}, Path(folder))
             table[trace] = report(trace, adapter)
     if given.json:
         given.json.write_text(json.dumps(table), encoding="utf-8")
@@ -132,8 +130,14 @@ def random_search(ratios: list[Ratios], bound: float) -> str:
 def shown(configuration: dict[str, Value]) -> str:
     """A configuration's acting values, short."""
     acting = [str(configuration["policy"])]
-    return " ".join(acting + [f"{value:g}" if isinstance(value, float | int) else str(value)
-                              for name, value in configuration.items() if name != "policy"])
+    return " ".join(
+        acting
+        + [
+            f"{value:g}" if isinstance(value, float | int) else str(value)
+            for name, value in configuration.items()
+            if name != "policy"
+        ]
+    )
 
 
 def unseen_of(named: tuple[str, Ratios]) -> float:

@@ -18,7 +18,14 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError, IntegrityError, OperationalError, StatementError
+from sqlalchemy.exc import (
+    ArgumentError,
+    DatabaseError,
+    IntegrityError,
+    OperationalError,
+    StatementError,
+)
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.orm import Session, sessionmaker
 
 from knowledge_base.errors import Conflict, InvalidDatabase, Unavailable
@@ -106,11 +113,13 @@ class Database:
                 yield session
         except IntegrityError as error:
             raise Conflict(f"database {self} refuses this: {error.orig}") from error
-        except OperationalError as error:
-            raise Unavailable(f"database {self} does not do its work: {error.orig}") from error
+        except PoolTimeoutError as error:
+            raise Unavailable(f"database {self} is too busy: {error}") from error
         except StatementError as error:
             if isinstance(error.orig, LontraError):  # a column type refused a value
                 raise error.orig from None
+            if type(error) in (OperationalError, DatabaseError):  # not a fault of the statement
+                raise Unavailable(f"database {self} cannot be used: {error.orig}") from error
             raise
 
 
@@ -170,8 +179,8 @@ def _sqlite_engine(url: URL, *, enforce_foreign_keys: bool) -> Engine:
     def configure(connection: Any, record: object) -> None:
         cursor = connection.cursor()
         cursor.execute("PRAGMA journal_mode = WAL")
-        # In WAL mode NORMAL keeps the database consistent through a power cut; it may lose the
-        # last commits, which agents send again.
+        # In WAL mode NORMAL keeps the database sound through a power cut, but may lose the last
+        # commits: a trial that ended in them is then leased and measured once more.
         cursor.execute("PRAGMA synchronous = NORMAL")
         cursor.execute(f"PRAGMA foreign_keys = {'ON' if enforce_foreign_keys else 'OFF'}")
         cursor.close()

@@ -147,6 +147,14 @@ class Assignment(Message):
     timeout_seconds: float
     block: int = 0
 
+    def window_seed(self, position: int) -> int:
+        """The seed of the window at this position of the sequence.
+
+        Windows of a trial do fresh work each, or their spread would not show the noise; the two
+        windows of a confirmation's pair do the same work, so that only the arm differs.
+        """
+        return self.seed + (position // 2 if self.task == "confirm" else position)
+
 
 @dataclass(frozen=True, kw_only=True)
 class StateReport(Message):

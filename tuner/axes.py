@@ -284,17 +284,19 @@ class _LogIntegers(_Numbers):
 
 def axis_of(knob: Knob) -> Axis | None:
     """The knob's axis; None for a knob with a single value, which cannot vary."""
-    ordered = knob.type not in (KnobType.BOOLEAN, KnobType.CATEGORICAL)
-    axis = OrderedAxis(knob) if ordered and len(_levels(knob)) != 1 else CategoricalAxis(knob)
+    unordered = knob.type in (KnobType.BOOLEAN, KnobType.CATEGORICAL) or _is_point(knob)
+    axis = CategoricalAxis(knob) if unordered else OrderedAxis(knob)
     return axis if axis.count > 1 else None
 
 
+def _is_point(knob: Knob) -> bool:
+    return knob.is_number and len(set(_ends(knob))) == 1
+
+
 def _levels(knob: Knob) -> tuple[Value, ...]:
-    """The knob's levels, special ones last; of a range, its one number or nothing."""
-    if not knob.is_number:
-        return tuple(dict.fromkeys((*knob.levels, *knob.special_values)))
-    low, high = _ends(knob)
-    return tuple(dict.fromkeys((knob.check(low), *knob.special_values))) if low == high else ()
+    """The distinct values of a knob without a range, the special ones last."""
+    ordinary = (knob.check(_ends(knob)[0]),) if knob.is_number else knob.levels
+    return tuple(dict.fromkeys((*ordinary, *knob.special_values)))
 
 
 def _range_of(knob: Knob) -> _Range:

@@ -21,6 +21,10 @@ PRIOR_DEGREES = 2.0
 """How many degrees of freedom the assumption weighs; three windows of one configuration give as
 many."""
 
+LEAST_SIGNAL = 0.25
+"""Configurations are taken to differ by at least this share of the error's variance: where noise
+hides every difference, order is kept and only few windows are pulled hard to the middle."""
+
 _MAD_TO_SD = 1.4826  # of a normal distribution
 
 
@@ -73,7 +77,6 @@ def shrink(
     error = noise.sd**2 / counts
     middle = float(np.median(means))
     spread = (_MAD_TO_SD * float(np.median(np.abs(means - middle)))) ** 2
-    # At least the error itself: a good configuration's mean is never pulled more than half-way.
-    between = np.maximum(spread - float(error.mean()), error)
+    between = max(spread - float(error.mean()), LEAST_SIGNAL * float(error.mean()))
     weight = np.divide(between, between + error, out=np.ones_like(means), where=error > 0)
     return middle + weight * (means - middle), np.sqrt(weight * error)

@@ -47,6 +47,7 @@ BASELINE_WINDOWS = 3  # the least that gives a spread; what noise is first estim
 ATTEMPTS = 5  # how often a harness fault is forgiven in a row before the session gives up
 RUN_TIME_FACTOR = 20  # a window may take this many times its nominal length, plus the grace
 GRACE_SECONDS = 60.0
+SEEDS_APART = 100  # more than a trial has windows, so that no two trials share work by chance
 
 
 @dataclass(frozen=True)
@@ -319,10 +320,13 @@ def new_trial(
 ) -> NewTrial:
     """The session's next trial, with what it is based on.
 
-    Search windows share one seed, so that every configuration does the same work; each
-    confirmation block has its own, so that the answer is not fitted to one run of the dice.
+    First measurements share one seed, so that every configuration does the same work. What is
+    measured again, or confirmed, does fresh work: the answer must not fit one run of the dice.
     """
-    fresh = 1 + block if task == CONFIRM_TASK else 0
+    if task == CONFIRM_TASK or (suggestion or {}).get("kind") == SuggestionKind.RE_MEASURE:
+        fresh = SEEDS_APART * view.next_number
+    else:
+        fresh = 0
     return NewTrial(
         session_id=view.session.id,
         number=view.next_number,

@@ -63,7 +63,7 @@ SECRET_VARIABLE = "LONTRA_SECRET_KEY"  # noqa: S105 - its name, not its value
     help="How many proxies in front may say who the client is.",
 )
 @click.pass_obj
-def serve_command(home: Home, **options: Any) -> None:
+def serve_command(home: Home, /, **options: Any) -> None:
     """Run the API and the dashboard until stopped.
 
     \b

@@ -13,6 +13,8 @@ from typing import Any
 
 import click
 
+from knowledge_base import Store, upgrade
+from knowledge_base.errors import NotFound
 from knowledge_base.records import Session, Trial
 from lontra.home import Home
 from lontra.ring import Ring, local_ring
@@ -96,7 +98,7 @@ from tuner.view import CONFIRM_TASK, SEARCH_TASK
 @click.option("--resume", is_flag=True, help="Go on with the target's interrupted session.")
 @click.option("--quiet", is_flag=True, help="Print the report alone.")
 @click.pass_obj
-def tune_command(home: Home, target: str, **options: Any) -> None:
+def tune_command(home: Home, /, target: str, **options: Any) -> None:
     """Tune TARGET on this machine and report what was gained, with its 95 % interval.
 
     Runs server, worker, agent and watchdog here for as long as it takes. Ctrl-C puts the target
@@ -179,9 +181,7 @@ def _started(ring: Ring, request: SessionRequest) -> Session:
 def _resumed(ring: Ring) -> Session:
     session = _open_session(ring)
     if session is None:
-        raise click.ClickException(
-            f"target {ring.target} has no interrupted session: leave --resume out to start one"
-        )
+        raise _nothing_to_resume(ring.target)
     if session.state == "paused":
         return ring.service.resume(session.id, actor=getpass.getuser(), reason="--resume")
     return session
@@ -197,13 +197,13 @@ def _settings_of_last_run(
     home: Home, name: str, settings: Mapping[str, Any], given: Mapping[str, str]
 ) -> dict[str, Any]:
     """A resumed session goes on with the settings it began with; `--set` may not change them."""
-    from knowledge_base import Store
-
-    store = Store.open(home.database_url)
-    try:
-        stored = dict(store.targets.by_name(name).description.get("settings", {}))
-    finally:
-        store.close()
+    upgrade(home.prepare().database_url)
+    with Store.open(home.database_url) as store:
+        try:
+            description = store.targets.by_name(name).description
+        except NotFound:
+            raise _nothing_to_resume(name) from None
+    stored = dict(description.get("settings", {}))
     changed = [key for key in given if settings[key] != stored.get(key)]
     if changed:
         raise click.ClickException(
@@ -211,6 +211,12 @@ def _settings_of_last_run(
             "leave it out, or start a new session without --resume"
         )
     return stored or dict(settings)
+
+
+def _nothing_to_resume(name: str) -> click.ClickException:
+    return click.ClickException(
+        f"target {name} has no interrupted session: leave --resume out to start one"
+    )
 
 
 def _teller(ring: Ring, session: Session, say: Callable[[str], None]) -> Callable[[Trial], None]:

@@ -199,7 +199,10 @@ class Agent:
             self._rounds.interrupt(
                 HarnessFailed(f"the agent was stopped or starved for {silent:.1f} s in the window")
             )
-        self._lock.beat()
+        try:
+            self._lock.beat()
+        except OSError as error:
+            logger.warning("the state directory takes no beat error=%s", error)
         notify("WATCHDOG=1")
         if not self._guarded:
             return

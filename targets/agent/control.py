@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,8 @@ from targets.knobs import Configuration, Value
 from targets.space import KnobSpace
 
 RESTORE_SECONDS = 120.0
+READ_SECONDS = 60.0
+"""After which a look at the target is taken to hang, and the watchdog acts."""
 
 logger = logging.getLogger(__name__)
 
@@ -26,15 +29,15 @@ class Control:
     """The target in the agent's hand.
 
     `in_force` is the configuration read back last, None while it is not known (an apply failed);
-    `safe` is what any failure puts back.
+    `safe` is what any failure puts back. All but `peek` is for the main thread.
     """
 
     def __init__(self, adapter: Adapter, watch: Watch) -> None:
         self.adapter = adapter
         self._watch = watch
         self._changing = threading.Lock()
-        self.description = self.adapter.describe()
-        self.safe = self.adapter.snapshot()
+        self.description = adapter.describe()
+        self.safe = adapter.snapshot()
         self.in_force: dict[str, Value] | None = dict(self.safe.configuration)
         self._asked: dict[str, Value] | None = None
 
@@ -60,21 +63,23 @@ class Control:
         Raises:
             StoodDown: somebody else changed a knob since the last look.
             StaleEpoch, JournalFailed, WatchdogLost: nothing was changed.
-            TrialFailure: as the adapter raised it; the safe configuration is to be put back.
+            TrialFailure: as the adapter raised it, or TargetDown when the target is not well; the
+                safe configuration is to be put back.
         """
         checked = self.space.check(configuration)
         self.check_untouched()
         if self._has(checked):
             return Applied(in_force=self.in_force or checked)
         about = {"trial": trial, "epoch": epoch}
-        with self._changing:
+        with self._changing, self._phase("apply", limit_seconds):
             self._watch.record(Kind.INTENT, {**about, "configuration": checked})
-            applied = self._set(checked, limit_seconds)
+            restarted = self._set(checked)
             self._watch.record(Kind.SET, about)
             in_force = self.adapter.read()
             self._watch.record(Kind.READ_BACK, {**about, "in_force": in_force})
             self._asked, self.in_force = checked, in_force
-        return Applied(in_force=in_force, restarted=applied.restarted)
+            self._check_healthy()
+        return Applied(in_force=in_force, restarted=restarted)
 
     def promote(
         self, configuration: Configuration, *, trial: int, epoch: int, limit_seconds: float
@@ -83,11 +88,10 @@ class Control:
         checked = self.space.check(configuration)
         self.check_untouched()
         about = {"trial": trial, "epoch": epoch}
-        with self._changing:
+        with self._changing, self._phase("promote", limit_seconds):
             self._watch.record(Kind.PROMOTING, {**about, "configuration": checked})
-            restarted = not self._has(checked) and self._set(checked, limit_seconds).restarted
-            if problem := self.adapter.healthy():
-                raise TargetDown(f"not promoted, the target is not well under it: {problem}")
+            restarted = not self._has(checked) and self._set(checked)
+            self._check_healthy()
             promoted = self.adapter.snapshot()
             self._watch.record(Kind.PROMOTED, {**about, "snapshot": _plain(promoted)})
             self._stand_on(promoted)
@@ -95,21 +99,15 @@ class Control:
 
     def changes(self) -> Changes:
         """What somebody else changed: nothing, as long as the target has what was set."""
-        if self.in_force is None:
-            return {}
-        now = self.adapter.read()
-        return {
-            name: (value, now.get(name))
-            for name, value in self.in_force.items()
-            if now.get(name) != value
-        }
+        with self._phase("read", READ_SECONDS):
+            return self._compare()
 
     def peek(self) -> Changes:
         """`changes`, from another thread: nothing while a change of ours is under way."""
         if not self._changing.acquire(blocking=False):
             return {}
         try:
-            return self.changes()
+            return self._compare()
         finally:
             self._changing.release()
 
@@ -117,16 +115,6 @@ class Control:
         """Raises StoodDown when somebody else changed a knob."""
         if changes := self.changes():
             raise stood_down(changes)
-
-    def _check_untouched_if_it_answers(self) -> None:
-        """`check_untouched` before restoring, which must be tried on a target that is down too."""
-        try:
-            self.check_untouched()
-        except StoodDown:
-            raise
-        # The adapter's code may raise anything here; restoring is the remedy for most of it.
-        except Exception as error:
-            logger.warning("the target cannot be read before restoring error=%r", error)
 
     def go_home(self, reason: str, *, trial: int | None = None) -> None:
         """Put the safe configuration back, if it is not in force.
@@ -137,54 +125,57 @@ class Control:
         """
         if self.at_home:
             return
-        self._check_untouched_if_it_answers()
+        try:
+            self.check_untouched()
+        except StoodDown:
+            raise
+        # The adapter's code may raise anything here; restoring is the remedy for most of it.
+        except Exception as error:
+            logger.warning("the target cannot be read before restoring error=%r", error)
         with self._changing:
             self.in_force = self._asked = None
-            self._phase("restore", RESTORE_SECONDS)
             try:
-                self.adapter.restore(self.safe)
-                in_force = check_in_force(self.adapter, self.safe.configuration)
-            # The adapter's code may raise anything; whatever it was, it is not put back.
+                with self._phase("restore", RESTORE_SECONDS, tolerant=True):
+                    self.adapter.restore(self.safe)
+                    in_force = check_in_force(self.adapter, self.safe.configuration)
+            # Whatever the adapter raised, it is not put back.
             except Exception as error:
                 raise RestoreFailed(
                     f"the safe configuration could not be put back after {reason}: "
                     f"{type(error).__name__}: {error}"
                 ) from error
-            finally:
-                self._phase("idle", None)
             self.in_force = in_force
             fields = {"by": "agent", "reason": reason, "trial": trial, "in_force": in_force}
-            self._record(Kind.RESTORED, fields)
+            self._record_tolerantly(Kind.RESTORED, fields)
         logger.info("restored reason=%s", reason)
 
     def adopt(self, changes: Changes) -> str:
         """Let go after a person changed knobs: theirs stay, the others go back to safe, and what
         is then in force is the safe configuration. Answers what was done, in words."""
-        now = self.adapter.read()
-        wanted = {
-            name: now[name] if name in changes else value
-            for name, value in self.safe.configuration.items()
-        }
-        told = "the other knobs are at their safe values"
-        with self._changing:
-            self._record(Kind.ADOPTING, {"configuration": wanted, "changes": changes})
+        with self._changing, self._phase("restore", RESTORE_SECONDS, tolerant=True):
+            now = self.adapter.read()
+            wanted = {
+                name: now[name] if name in changes else value
+                for name, value in self.safe.configuration.items()
+            }
+            fields = {"configuration": wanted, "changes": changes}
+            self._record_tolerantly(Kind.ADOPTING, fields)
+            told = "the other knobs are at their safe values"
             if wanted != now:
                 self.in_force = self._asked = None
-                self._phase("restore", RESTORE_SECONDS)
                 try:
                     self.adapter.apply(wanted)
                 # Whatever it was, forcing the person's values out is not the answer.
                 except Exception as error:
-                    logger.warning("left as it is after a change outside error=%s", error)
-                    kind = "refuses" if isinstance(error, Rejected) else "did not take"
+                    logger.warning("left as it is after a change outside error=%r", error)
+                    verb = "refuses" if isinstance(error, Rejected) else "did not take"
                     told = (
-                        f"all knobs are left as they are: the target {kind} the changed values "
+                        f"all knobs are left as they are: the target {verb} the changed values "
                         f"together with the safe ones ({error})"
                     )
-                finally:
-                    self._phase("idle", None)
             self._stand_on(self.adapter.snapshot())
-            self._record(Kind.ADOPTED, {"snapshot": _plain(self.safe), "changes": changes})
+            fields = {"snapshot": _plain(self.safe), "changes": changes}
+            self._record_tolerantly(Kind.ADOPTED, fields)
         return told
 
     def close(self) -> None:
@@ -199,39 +190,56 @@ class Control:
         """Whether this configuration is in force: asked for last, or read back."""
         return self.in_force is not None and checked in (self._asked, self.in_force)
 
-    def _set(self, checked: Configuration, limit_seconds: float) -> Applied:
-        """Have the adapter apply; until what is in force is read back, it is not known."""
+    def _set(self, checked: Configuration) -> bool:
+        """Have the adapter apply; answers whether it restarted the target. Until what is in force
+        is read back, it is not known."""
         self.in_force = self._asked = None
-        self._watch.phase("apply", limit_seconds)
-        applied = self.adapter.apply(checked)
-        self._watch.phase("idle", None)
-        return applied
+        return self.adapter.apply(checked).restarted
+
+    def _check_healthy(self) -> None:
+        if problem := self.adapter.healthy():
+            raise TargetDown(f"the target is not well under this configuration: {problem}")
+
+    def _compare(self) -> Changes:
+        if self.in_force is None:
+            return {}
+        now = self.adapter.read()
+        return {
+            name: (value, now.get(name))
+            for name, value in self.in_force.items()
+            if now.get(name) != value
+        }
 
     def _stand_on(self, snapshot: Snapshot) -> None:
         self.safe = snapshot
         self.in_force = dict(snapshot.configuration)
         self._asked = None
 
-    def _record(self, kind: Kind, fields: Mapping[str, Any]) -> None:
+    @contextlib.contextmanager
+    def _phase(self, name: str, seconds: float, *, tolerant: bool = False) -> Iterator[None]:
+        """Let the watchdog know what is under way and when it must be taken to hang. On the way
+        to safety (`tolerant`) a watchdog that is lost meanwhile must not stop it."""
+        lost = WatchdogLost if tolerant else ()
+        with contextlib.suppress(lost):
+            self._watch.phase(name, seconds)
+        try:
+            yield
+        finally:
+            with contextlib.suppress(lost):
+                self._watch.phase("idle", None)
+
+    def _record_tolerantly(self, kind: Kind, fields: Mapping[str, Any]) -> None:
         """Journal on the way to safety: a watchdog that is lost meanwhile must not stop it, and
         the record is asked of its successor."""
-        try:
-            self._watch.record(kind, fields)
-        except WatchdogLost:
-            logger.warning("the watchdog was lost on the way to safety kind=%s", kind)
+        for attempt in (1, 2):
             try:
                 self._watch.record(kind, fields)
-            except LontraError:
-                logger.exception("not journalled; the next start looks after it kind=%s", kind)
-        except LontraError:
-            logger.exception("not journalled; the next start looks after it kind=%s", kind)
-
-    def _phase(self, name: str, seconds: float | None) -> None:
-        """Tell the phase on the way to safety, as `_record` does."""
-        try:
-            self._watch.phase(name, seconds)
-        except WatchdogLost:
-            logger.warning("the watchdog was lost on the way to safety phase=%s", name)
+            except LontraError as error:
+                logger.warning("not journalled kind=%s attempt=%d error=%s", kind, attempt, error)
+                if not isinstance(error, WatchdogLost):
+                    return
+            else:
+                return
 
 
 def stood_down(changes: Changes) -> StoodDown:

@@ -89,6 +89,11 @@ class Link:
         self._asked += 1
         deadline = time.monotonic() + within_seconds
         self.send({"ask": self._asked, "act": act, **fields}, within_seconds=within_seconds)
+        return self.await_answer(within_seconds=deadline - time.monotonic())
+
+    def await_answer(self, *, within_seconds: float) -> dict[str, Any]:
+        """The answer to the last question, which may have been given up before."""
+        deadline = time.monotonic() + within_seconds
         while True:
             answer = self.receive(within_seconds=max(0.0, deadline - time.monotonic()))
             if answer.get("answer") == self._asked:

@@ -121,7 +121,7 @@ class AgentLock:
         taken = self._lock.take(
             # Long enough to see a stopped holder's beat grow old; a living one is told at once.
             wait_seconds=dead_man_seconds + 1.0 if self._holder_stopped() else 0.0,
-            dispossess=lambda holder: self._silent_seconds() > dead_man_seconds,
+            dispossess=lambda holder: self._silent_seconds(holder) > dead_man_seconds,
         )
         if not taken:
             raise StateDirHeld(self._explain())
@@ -130,7 +130,7 @@ class AgentLock:
 
     def beat(self) -> None:
         """Show a sign of life."""
-        os.pwrite(self._beat, f"{_boottime():020.3f}".encode(), 0)
+        os.pwrite(self._beat, f"{_boottime():020.3f} {os.getpid():<20}".encode(), 0)
 
     def release(self) -> None:
         """Let go of the directory."""
@@ -144,18 +144,23 @@ class AgentLock:
         was silent; None when there is no agent."""
         if self._lock.is_free():
             return None
-        return self._lock.holder(), self._silent_seconds()
+        mark = self._lock.holder()
+        return mark, self._silent_seconds(mark) if mark else 0.0
 
     def _holder_stopped(self) -> bool:
         holder = self._lock.holder()
         return holder is not None and holder.stopped
 
-    def _silent_seconds(self) -> float:
+    def _silent_seconds(self, holder: ProcessMark) -> float:
+        """Since the holder's last beat; before its first, since its start: the beat that is there
+        is still its predecessor's."""
         try:
-            return _boottime() - float(self._state.beat.read_text())
+            beat, pid = self._state.beat.read_text().split()
+            if int(pid) == holder.pid:
+                return _boottime() - float(beat)
         except (FileNotFoundError, ValueError):
-            # It took the lock a moment ago and has not come to its first beat.
-            return 0.0
+            pass
+        return holder.age_seconds
 
     def _explain(self) -> str:
         where = f"state_dir {self._state.root} is held by"
@@ -168,7 +173,7 @@ class AgentLock:
                 "stop that one first"
             )
         return (
-            f"{where} the agent of pid {holder.pid}, alive {self._silent_seconds():.1f} s ago: one "
+            f"{where} the agent of pid {holder.pid}, alive {self._silent_seconds(holder):.1f} s ago: one "
             f"agent per target; stop that one (kill {holder.pid}) or use another state_dir"
         )
 

@@ -81,6 +81,11 @@ class ProcessMark:
         return "" if fields is None else fields[_STATE]
 
     @property
+    def age_seconds(self) -> float:
+        """How long ago the process started."""
+        return time.clock_gettime(time.CLOCK_BOOTTIME) - self.started / os.sysconf("SC_CLK_TCK")
+
+    @property
     def cpu_ticks(self) -> int:
         """User and system time so far, in clock ticks; 0 when gone."""
         fields = self._own_stat()

@@ -49,7 +49,7 @@ class Spool:
         self._delivering = threading.Lock()
         for left in folder.glob("*.new"):
             left.unlink()
-        self._files = {path: path.stat().st_size for path in sorted(folder.glob("*.json"))}
+        self._files = {path: path.stat().st_size for path in sorted(folder.glob("[0-9]*-*.json"))}
         self._next = 1 + max((int(path.name.partition("-")[0]) for path in self._files), default=0)
         self.dropped = 0
         self._dropped_unreported = 0

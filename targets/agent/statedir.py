@@ -47,23 +47,24 @@ class StateDir:
         Raises:
             NoStateDir: the folder belongs to another user, or holds something else already.
         """
-        new = not self.mark.exists()
         self.root.mkdir(mode=PRIVATE_FOLDER, parents=True, exist_ok=True)
         if self.root.stat().st_uid != os.geteuid():
             raise NoStateDir(
                 f"state_dir {self.root} belongs to user {self.root.stat().st_uid}, the agent runs "
                 f"as {os.geteuid()}: run it as that user, or name another state_dir"
             )
-        if new and any(self.root.iterdir()):
-            raise NoStateDir(
-                f"state_dir {self.root} is not empty and no agent's: name a folder of its own"
-            )
+        if not self.mark.exists():
+            # A start that was killed here leaves no more than a half-made mark.
+            others = [p for p in self.root.iterdir() if not p.name.startswith(self.mark.name)]
+            if others:
+                raise NoStateDir(
+                    f"state_dir {self.root} is not empty and no agent's: name a folder of its own"
+                )
+            identity = {"format": FORMAT, "instance": uuid.uuid4().hex}
+            replace_file(self.mark, json.dumps(identity).encode())
         for folder in (self.root, self.spool, self.target):
             folder.mkdir(mode=PRIVATE_FOLDER, exist_ok=True)
             folder.chmod(PRIVATE_FOLDER)
-        if new:
-            identity = {"format": FORMAT, "instance": uuid.uuid4().hex}
-            replace_file(self.mark, json.dumps(identity).encode())
         return self.instance()
 
     def instance(self) -> str:

@@ -141,14 +141,17 @@ class Watch:
                 raise WatchdogLost(f"the watchdog was lost ({error})") from error
 
     def _ask_patiently(self, link: Link, act: str, fields: dict[str, Any]) -> dict[str, Any]:
-        """A stopped watchdog is given up after the dead-man's time, a slow disk is waited for."""
+        """A watchdog that is stopped or dead is given up after the dead-man's time; one that
+        lives gets longer, in which this machine may have been what stood still."""
         try:
             return link.ask(act, fields, within_seconds=self._dead_man_seconds)
         except LinkSilent:
-            if self._mark is None or self._mark.stopped or act == "beat" or not self._mark.alive:
+            if self._mark is None or self._mark.stopped or not self._mark.alive:
                 raise
-            logger.warning("the journal's disk is slow act=%s", act)
-            return link.receive(within_seconds=SLOW_DISK_SECONDS)
+            writes = act in ("append", "close")
+            patience = SLOW_DISK_SECONDS if writes else self._dead_man_seconds
+            logger.warning("the watchdog is slow act=%s", act)
+            return link.await_answer(within_seconds=patience)
 
     def _replace(self, why: str) -> None:
         """Another watchdog for this living agent: it guards at once, and what is under way is

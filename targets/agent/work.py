@@ -23,7 +23,6 @@ from targets.errors import (
     HarnessFailed,
     LontraError,
     StaleEpoch,
-    TargetDown,
     TimedOut,
     TrialFailure,
     WorkloadFailed,
@@ -136,8 +135,6 @@ class Work:
         self._restarted = self._restarted or applied.restarted
         if arm == CANDIDATE_ARM or self._in_force is None:
             self._in_force = applied.in_force
-        if problem := self._control.adapter.healthy():
-            raise TargetDown(f"the target is not well under this configuration: {problem}")
 
     def _measure(self, arm: str, position: int, purpose: Purpose) -> None:
         self._report("measuring")
@@ -145,7 +142,7 @@ class Work:
         before = self._host.look()
         with self._limited("measure"):
             measurement = self._control.adapter.measure(
-                purpose, seed=self._assignment.seed, cancel=self._holding.cancel
+                purpose, seed=self._assignment.window_seed(position), cancel=self._holding.cancel
             )
         contamination = self._host.contamination(before)
         self._control.check_untouched()
@@ -216,11 +213,14 @@ class Work:
         timer.start()
         try:
             yield
-        finally:
-            timer.cancel()
+        except Exception:
             # Why it was interrupted says more than how the adapter ended because of that.
             holding.check()
-        self._watch.phase("idle", None)
+            raise
+        finally:
+            timer.cancel()
+            self._watch.phase("idle", None)
+        holding.check()
 
     def _limit_seconds(self) -> float:
         remaining = self._holding.remaining_seconds

@@ -59,7 +59,8 @@ class CachePolicyAdapter(Adapter):
         Setting(
             name="requests",
             default=0,
-            help=f"requests to generate, or to use of a file at most; 0: {GENERATED_REQUESTS}, or all",
+            help="requests to generate, or to use of a file at most; "
+            f"0: {GENERATED_REQUESTS}, or all",
             low=0,
         ),
         Setting(name="seed", default=1, help="seed of a generated trace", low=0),
@@ -138,6 +139,7 @@ class CachePolicyAdapter(Adapter):
 
     def describe(self) -> Description:
         trace = self.simulator.trace
+        name = trace.generator or Path(trace.path).name
         return Description(
             kind=self.kind,
             version=VERSION,
@@ -146,7 +148,7 @@ class CachePolicyAdapter(Adapter):
             metrics=_METRICS,
             objectives=_OBJECTIVES,
             workload=Workload(
-                name=f"{trace.generator or Path(trace.path).name} at {self.settings['cache_size']:g}",
+                name=f"{name} at {self.settings['cache_size']:g}",
                 parameters={
                     name: self.settings[name]
                     for name in ("trace", "requests", "seed", "cache_size", "unseen_share")

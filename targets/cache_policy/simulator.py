@@ -20,6 +20,9 @@ from targets.matmul.child import Finished, run_child
 LEAST_REQUESTS = 100
 """A trace with fewer says nothing: its parts would be a few dozen requests."""
 
+LEAST_CAPACITY = 10
+"""In a smaller cache S3-FIFO, the line to compare with, has no room for its small queue."""
+
 
 class Simulator:
     """Replays `trace` through caches of `cache_size`.
@@ -78,9 +81,19 @@ class Simulator:
 
     @cached_property
     def capacity(self) -> int:
-        """The cache's size in objects or bytes; raises as `inspection`."""
+        """The cache's size in objects or bytes.
+
+        Raises:
+            TargetDown: it would be too small to tell policies apart, or as for `inspection`.
+        """
         size = self._cache_size
-        return max(1, int(size if size >= 1 else size * self.inspection.bytes))
+        capacity = int(size if size >= 1 else size * self.inspection.bytes)
+        if capacity < LEAST_CAPACITY:
+            raise TargetDown(
+                f"a cache_size of {size:g} for {self.inspection.objects} objects is a capacity of "
+                f"{capacity}: it takes {LEAST_CAPACITY} at least"
+            )
+        return capacity
 
     def replay(
         self,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 from collections.abc import Mapping, Sequence
@@ -18,6 +19,8 @@ POLL_SECONDS = 0.1
 
 LINES, CHARACTERS = 3, 600
 """How much of a child's standard error an error text quotes."""
+
+_COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +44,8 @@ class Finished:
             if self.returncode < 0
             else f"exit status {self.returncode}"
         )
-        said = " | ".join(line.strip() for line in self.errors.strip().splitlines()[-LINES:])
+        plain = _COLOURS.sub("", self.errors)
+        said = " | ".join(line.strip() for line in plain.strip().splitlines()[-LINES:])
         return f"{how}: {said or 'it said nothing'}"[:CHARACTERS]
 
 

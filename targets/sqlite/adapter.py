@@ -127,7 +127,11 @@ class SqliteAdapter(Adapter):
 
     def observe(self) -> dict[str, float]:
         """The counters of the windows that this instance measured, and the database's size."""
-        return {**self._totals, "database_bytes": float(self.database.path.stat().st_size)}
+        try:
+            size = self.database.path.stat().st_size
+        except OSError as error:
+            raise TargetDown(f"no database: {error}") from error
+        return {**self._totals, "database_bytes": float(size)}
 
     def measure(
         self,

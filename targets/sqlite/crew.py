@@ -95,11 +95,13 @@ class _Worker:
     def __init__(self, stack: ExitStack) -> None:
         self._errors: IO[bytes] = stack.enter_context(tempfile.TemporaryFile())  # noqa: SIM115
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "targets.sqlite.worker"],
+            # -P: a folder named `targets` in the current one is not meant.
+            [sys.executable, "-P", "-m", "targets.sqlite.worker"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._errors,
             bufsize=0,
+            start_new_session=True,  # Ctrl-C is the parent's to handle
         )
         stack.callback(self._end)
         self._unread = b""

@@ -17,7 +17,7 @@ from typing import Any
 
 from targets.errors import ApplyFailed, TargetDown
 from targets.knobs import Configuration, Value
-from targets.sqlite.dataset import copy_database, dataset_key, make_dataset
+from targets.sqlite.dataset import Shape, copy_database, dataset_key, make_dataset, shape_of
 from targets.sqlite.durability import Durability, outside
 from targets.sqlite.files import remove_database, replace_database, write_whole
 from targets.sqlite.pragmas import ask, connect, decode, encode
@@ -116,10 +116,7 @@ class Database:
         Raises:
             sqlite3.Error, OSError: it cannot be made, e.g. the disk is full.
         """
-        with closing(connect(self.path, {})) as connection:
-            write_ahead = ask(connection, "journal_mode") == "wal"
-            page_size = int(ask(connection, "page_size"))
-        copy_database(self.path, target, page_size=page_size, write_ahead=write_ahead)
+        copy_database(self.path, target, shape_of(self.path))
 
     def copy_under(self, configuration: Configuration, target: Path) -> None:
         """The data set under a configuration's page size and journal, as a file of its own.
@@ -127,12 +124,7 @@ class Database:
         Raises:
             sqlite3.Error, OSError: it cannot be made, e.g. the disk is full.
         """
-        copy_database(
-            self.dataset(),
-            target,
-            page_size=int(configuration["page_size"]),
-            write_ahead=configuration["journal_mode"] == "wal",
-        )
+        copy_database(self.dataset(), target, Shape.wanted(configuration))
 
     def fault(self) -> str:
         """Why the database cannot be used, in words; empty when it can."""
@@ -146,14 +138,8 @@ class Database:
         return ""
 
     def _file_fits(self, configuration: Configuration) -> bool:
-        """Whether the database file is there with the page size and journal that are wanted."""
+        """Whether the database file is there and is as the configuration wants it."""
         try:
-            with closing(connect(self.path, {})) as connection:
-                write_ahead = ask(connection, "journal_mode") == "wal"
-                page_size = ask(connection, "page_size")
+            return shape_of(self.path) == Shape.wanted(configuration)
         except sqlite3.Error:
             return False
-        return (write_ahead, page_size) == (
-            configuration["journal_mode"] == "wal",
-            configuration["page_size"],
-        )

@@ -10,8 +10,11 @@ import shutil
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
+from targets.knobs import Configuration
 from targets.sqlite.files import whole
 from targets.sqlite.pragmas import ask, connect
 from targets.sqlite.workload import ADD_ACCOUNT, INDEX, SCHEMA, Mix
@@ -57,8 +60,28 @@ def make_dataset(mix: Mix, folder: Path) -> Path:
     return path
 
 
-def copy_database(source: Path, target: Path, *, page_size: int, write_ahead: bool) -> None:
-    """Copy a database that nobody writes to, onto the disk, with a page size and a journal.
+@dataclass(frozen=True)
+class Shape:
+    """What a database file itself has of a configuration: page size, and which kind of journal."""
+
+    page_size: int
+    write_ahead: bool
+
+    @classmethod
+    def wanted(cls, configuration: Configuration) -> Self:
+        """The shape that a configuration asks for."""
+        return cls(int(configuration["page_size"]), configuration["journal_mode"] == "wal")
+
+
+def shape_of(path: Path) -> Shape:
+    """The shape that a database file has; raises sqlite3.Error."""
+    with closing(connect(path, {})) as connection:
+        write_ahead = ask(connection, "journal_mode") == "wal"
+        return Shape(int(ask(connection, "page_size")), write_ahead)
+
+
+def copy_database(source: Path, target: Path, shape: Shape) -> None:
+    """Copy a database that nobody writes to, onto the disk, in a shape of its own.
 
     The target appears whole or not at all, in the place of what was there. Bytes are copied, never
     shared with the source as a reflink would: the first write to a shared block costs more, which
@@ -68,15 +91,15 @@ def copy_database(source: Path, target: Path, *, page_size: int, write_ahead: bo
         sqlite3.Error, OSError: the copy cannot be made.
     """
     with whole(target) as unfinished:
-        with closing(connect(source, {})) as connection:
-            same_pages = ask(connection, "page_size") == page_size
-            if not same_pages:
-                connection.execute(f"PRAGMA page_size = {page_size}")
-                connection.execute("VACUUM INTO ?", (str(unfinished),))
-        if same_pages:
+        if shape_of(source).page_size == shape.page_size:
             shutil.copyfile(source, unfinished)
+        else:
+            with closing(connect(source, {})) as connection:
+                connection.execute(f"PRAGMA page_size = {shape.page_size}")
+                connection.execute("VACUUM INTO ?", (str(unfinished),))
         with closing(connect(unfinished, {})) as connection:
-            connection.execute(f"PRAGMA journal_mode = {'WAL' if write_ahead else 'DELETE'}")
+            journal_mode = "WAL" if shape.write_ahead else "DELETE"
+            connection.execute(f"PRAGMA journal_mode = {journal_mode}")
 
 
 def _accounts(mix: Mix) -> Iterator[tuple[int, int, str]]:

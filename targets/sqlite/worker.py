@@ -28,7 +28,7 @@ import sys
 import time
 from array import array
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -67,7 +67,7 @@ class Result:
     kind_seconds: dict[str, float]
     begin_seconds: float
     commit_seconds: float
-    usage: dict[str, float] = field(default_factory=dict)
+    usage: dict[str, float]
 
 
 class WrongResult(Exception):

@@ -61,7 +61,7 @@ SETTINGS: tuple[Setting, ...] = (
         help="Length of each account's text",
     ),
     Setting(
-        name="read_share", default=0.9, low=0.0, high=1.0,
+        name="read_share", default=0.92, low=0.0, high=1.0,
         help="Share of the transactions that only read",
     ),
     Setting(
@@ -73,7 +73,7 @@ SETTINGS: tuple[Setting, ...] = (
         help="Accounts that a read transaction reads by key",
     ),
     Setting(
-        name="scan_rows", default=300, low=1, high=100_000, unit="rows",
+        name="scan_rows", default=500, low=1, high=100_000, unit="rows",
         help="Accounts that a scan transaction reads in branch order",
     ),
     Setting(

@@ -25,7 +25,7 @@ EXAMPLE = Path(__file__).parents[2] / "examples" / "daemon"
 
 def ask(folder: Path, act: str, *options: str) -> subprocess.CompletedProcess[str]:
     argv = [sys.executable, "client.py", "run", act, *options]
-    return subprocess.run(argv, cwd=folder, capture_output=True, text=True, timeout=60)
+    return subprocess.run(argv, cwd=folder, check=False, capture_output=True, text=True)
 
 
 def running(folder: Path) -> dict[str, Any]:
@@ -102,7 +102,7 @@ def test_change_by_hand_is_read_back(folder: Path, adapter: Adapter) -> None:
 def test_a_batch_that_never_fills_up_makes_it_unhealthy(adapter: Adapter) -> None:
     snapshot = adapter.snapshot()
     with pytest.raises(TargetDown, match="timed out"):
-        adapter.apply({**adapter.read(), "batch_records": 200, "flush_interval_ms": 2000.0})
+        adapter.apply({**adapter.read(), "batch_records": 200, "flush_interval_ms": 10_000.0})
     assert "timed out" in adapter.healthy()
     adapter.restore(snapshot)
     assert adapter.healthy() == ""

@@ -425,13 +425,15 @@ def test_endless_output_is_bounded(tmp_path: Path) -> None:
 # -- commands that do not end
 
 
-def sleeper(folder: Path) -> list[psutil.Process]:
+def living(folder: Path) -> list[psutil.Process]:
     """The processes of commands that run in this folder."""
-    found = []
-    for process in psutil.process_iter(["cwd"]):
-        if process.info["cwd"] == str(folder) and process.pid != os.getpid():
-            found.append(process)
-    return found
+    return [
+        process
+        for process in psutil.process_iter(["cwd", "status"])
+        if process.info["cwd"] == str(folder)
+        and process.info["status"] != psutil.STATUS_ZOMBIE
+        and process.pid != os.getpid()
+    ]
 
 
 def test_command_that_outlives_its_time_is_killed_with_its_children(tmp_path: Path) -> None:
@@ -441,7 +443,7 @@ def test_command_that_outlives_its_time_is_killed_with_its_children(tmp_path: Pa
     adapter = make(tmp_path, toml)
     with pytest.raises(TimedOut, match=r"\[apply\].*killed after 1 s"):
         adapter.apply({"n": 7})
-    assert sleeper(tmp_path) == []
+    assert living(tmp_path) == []
 
 
 def test_cancelled_measure_is_killed(tmp_path: Path) -> None:
@@ -457,7 +459,7 @@ def test_cancelled_measure_is_killed(tmp_path: Path) -> None:
     threading.Thread(target=cancel_once_started, daemon=True).start()
     with pytest.raises(Cancelled, match="enough"):
         adapter.measure(cancel=cancel)
-    assert sleeper(tmp_path) == []
+    assert living(tmp_path) == []
 
 
 def test_daemon_started_by_a_command_lives_on(tmp_path: Path) -> None:
@@ -466,7 +468,7 @@ def test_daemon_started_by_a_command_lives_on(tmp_path: Path) -> None:
     started = time.monotonic()
     adapter.apply({"n": 7})
     assert time.monotonic() - started < 30, "waited for the daemon to end"
-    (daemon,) = sleeper(tmp_path)
+    (daemon,) = living(tmp_path)
     daemon.kill()
 
 
@@ -492,10 +494,10 @@ def test_restore_ends_what_a_killed_agent_left_running(tmp_path: Path) -> None:
         time.sleep(0.01)
     agent.send_signal(signal.SIGKILL)
     agent.wait()
-    assert len(sleeper(tmp_path)) == 1, "the orphan lives"
+    assert len(living(tmp_path)) == 1, "the orphan lives"
     adapter = CommandAdapter({"file": str(file)}, tmp_path / "work")
     adapter.restore(Snapshot(configuration={"n": 1}))
-    assert sleeper(tmp_path) == []
+    assert living(tmp_path) == []
     assert json.loads((tmp_path / "loaded").read_text()) == {"n": "1"}
     assert list((tmp_path / "work" / "running").iterdir()) == []
 

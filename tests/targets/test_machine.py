@@ -64,7 +64,7 @@ def test_v2_limits_of_a_container(tmp_path: Path) -> None:
     assert machine.limited_by == "/sys/fs/cgroup/cpu.max, /sys/fs/cgroup/memory.max"
 
 
-def test_v2_max_is_no_limit(tmp_path: Path) -> None:
+def test_v2_max_is_no_limit(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     files = {
         **v2(),
         "sys/fs/cgroup/memory.max": "max",
@@ -73,6 +73,7 @@ def test_v2_max_is_no_limit(tmp_path: Path) -> None:
     }
     machine = Machine.detect(tree(tmp_path, files))
     assert (machine.cpus, machine.memory_bytes, machine.limited_by) == (16, 64 * GIB, "")
+    assert caplog.records == [], "it is a limit file that was understood"
 
 
 def test_v2_the_least_limit_on_the_way_up_counts(tmp_path: Path) -> None:
@@ -97,9 +98,19 @@ def test_v2_throttling_limit_counts_too(tmp_path: Path) -> None:
     assert Machine.detect(tree(tmp_path, files)).memory_bytes == 6 * GIB
 
 
-@pytest.mark.parametrize("path", ["/", "/../other.slice", "/elsewhere/entirely"])
-def test_namespaced_paths_fall_back_to_what_is_mounted(tmp_path: Path, path: str) -> None:
-    files = {**v2(path, mounted="/kube/pod7"), "sys/fs/cgroup/memory.max": str(3 * GIB)}
+@pytest.mark.parametrize(
+    ("path", "mounted"),
+    [
+        ("/", "/kube/pod7"),
+        ("/../other.slice", "/kube/pod7"),
+        ("/elsewhere/entirely", "/kube/pod7"),
+        ("/../other.slice", "/"),
+    ],
+)
+def test_namespaced_paths_fall_back_to_what_is_mounted(
+    tmp_path: Path, path: str, mounted: str
+) -> None:
+    files = {**v2(path, mounted), "sys/fs/cgroup/memory.max": str(3 * GIB)}
     assert Machine.detect(tree(tmp_path, files)).memory_bytes == 3 * GIB
 
 

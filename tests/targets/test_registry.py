@@ -8,9 +8,12 @@ from pathlib import Path
 
 import pytest
 
+import targets
 from targets.errors import BrokenAdapter, UnknownAdapter
 from targets.registry import installed_adapters, load_adapter
 from targets.simulated.adapter import SimulatedAdapter
+
+ALIASES = {"Configuration", "Value"}
 
 GOOD = """
 from targets.simulated.adapter import SimulatedAdapter
@@ -109,3 +112,11 @@ def test_loading_one_imports_no_other() -> None:
         [sys.executable, "-c", program], capture_output=True, text=True, check=True
     )
     assert done.stdout.strip() == "[]"
+
+
+def test_public_names_load_from_their_homes_and_no_others_exist() -> None:
+    assert sorted(targets.__all__) == sorted(targets._HOMES) == dir(targets)
+    for name in targets.__all__:
+        assert getattr(targets, name).__module__ == targets._HOMES[name] or name in ALIASES
+    with pytest.raises(AttributeError, match="Adaptor"):
+        targets.Adaptor  # noqa: B018

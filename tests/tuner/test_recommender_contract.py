@@ -25,8 +25,6 @@ class TestForest(RecommenderContract):
 
 
 class TestGaussianProcess(RecommenderContract):
-    trials = 6  # seconds a suggestion on sixty knobs
-
     def make_recommender(self, options: Mapping[str, object]) -> Recommender:
         return GaussianProcessRecommender(options)
 

@@ -116,7 +116,7 @@ def register(message: Registration) -> Welcome:
     scope=Scope.AGENT,
     body=message_schema(Heartbeat),
     answer=Answer(schema_of(Directive)),
-    problems=("held", "superseded", "not-found"),
+    problems=("superseded", "not-found"),
     repeatable=True,
 )
 def heartbeat(message: Heartbeat) -> Directive:
@@ -153,7 +153,7 @@ def heartbeat(message: Heartbeat) -> Directive:
     also=Answer(
         None, 204, "nothing to do now: ask again", {"Retry-After": "seconds until it is worth it"}
     ),
-    problems=("held", "superseded", "not-found"),
+    problems=("superseded", "not-found"),
     repeatable=True,
 )
 def work(message: WorkRequest) -> Assignment | Response:

@@ -229,7 +229,9 @@ def state_dir(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def awkward(tmp_path: Path, state_dir: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Any]:
+def awkward(
+    tmp_path: Path, state_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[[str], Any]:
     """Install the adapter `awkward`, as pip would, for this process and its children; answers how
     to put it into a mood."""
     site = tmp_path / "site"

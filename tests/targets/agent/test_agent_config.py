@@ -166,7 +166,7 @@ def test_wrong_keys_and_values_say_where_what_and_which_rule(
 
 
 def test_a_wrong_variable_is_named(load: Any) -> None:
-    with pytest.raises(InvalidConfig, match="LONTRA_AGENT__AGENT__LOGG: .* did you mean log?"):
+    with pytest.raises(InvalidConfig, match=r"LONTRA_AGENT__AGENT__LOGG: .* did you mean log"):
         load(MINIMAL, LONTRA_AGENT__AGENT__LOGG="info")
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from targets.agent import Agent
 from targets.agent.activity import ActivityKind
+from targets.agent.errors import RestoreFailed
 from targets.agent.journal import Kind, read_journal
 from targets.agent.recovery import Standing
 
@@ -52,10 +53,22 @@ def test_each_failure_has_its_kind_and_the_target_is_restored(
     assert "restored" in server.event_kinds()
 
 
+def test_a_failure_of_the_safe_configuration_itself_leaves_no_limit_running(
+    make_agent: Callable[..., Agent], server: Any, awkward: Any
+) -> None:
+    """A baseline that cannot be measured is at home already; were its phase still open, the
+    watchdog would kill the agent at the phase's limit."""
+    agent = make_agent(adapter="awkward")
+    awkward("measure-raises")
+    server.assign(server.registrations[0].safe)
+    agent.step()
+    assert server.results[0][1].failure == "harness-failed"
+    assert agent._watch._phase == ("idle", None)
+
+
 def test_windows_measured_before_a_failure_are_told(
     make_agent: Callable[..., Agent], server: Any, awkward: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    awkward("")
     agent = make_agent(adapter="awkward")
     safe = server.registrations[0].safe
     server.assign({**safe, "buffer": 30}, sequence=("candidate",) * 3)
@@ -81,27 +94,30 @@ def test_windows_measured_before_a_failure_are_told(
 def test_a_target_that_cannot_be_restored_gets_no_work_until_it_is(
     run_trial: Any, target: Any, server: Any, awkward: Any, state_dir: Any, mood: str
 ) -> None:
-    agent, result, safe = run_trial("ill")
-    assert target.read() == safe
+    agent, _, safe = run_trial("")
     awkward(mood)
-    server.assign({**safe, "buffer": 31}, trial=2)
-    agent.step()
-    server.directive = server.directive
-    awkward(mood)
-    # The trial itself went well; the way home is what fails.
-    agent.interrupt("unused")
-    server.assign({**safe, "cache": 1000}, trial=3)
-    agent.step()
-    assert "restore-failed" in server.event_kinds() or agent.step()
-    activity = agent.step()
-    assert activity.kind is ActivityKind.UNSAFE
+    server.assign({**safe, "buffer": 1000}, trial=2)
+    assert agent.step().worked, "refused, and on the way home from the last one"
+    server.assign({**safe, "buffer": 31}, trial=3)
+    assert agent.step().kind is ActivityKind.UNSAFE
+    assert agent.step().kind is ActivityKind.UNSAFE
     assert Standing.of(read_journal(state_dir / "journal.jsonl")).dirty
     awkward("")
-    assert agent.step().kind is not ActivityKind.UNSAFE
+    assert agent.step().worked
+    assert server.event_kinds().count("restore-failed") == 1, "told once, not at every attempt"
+    assert "restored" in server.event_kinds()
+    agent.stop("done")
     assert target.read() == safe
     assert not Standing.of(read_journal(state_dir / "journal.jsonl")).dirty
 
 
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An agent that does not wait for a watchdog which cannot end."""
+    monkeypatch.setattr("targets.agent.watch.KILL_SECONDS", 0.2)
+
+
+@pytest.mark.usefixtures("impatient")
 def test_an_agent_that_cannot_restore_leaves_it_to_its_watchdog(
     run_trial: Any, target: Any, awkward: Any, server: Any, state_dir: Any, eventually: Any
 ) -> None:
@@ -113,24 +129,21 @@ def test_an_agent_that_cannot_restore_leaves_it_to_its_watchdog(
     assert "restore-failed" in server.event_kinds()
     awkward("")
     eventually(lambda: target.read() == safe)
-    eventually(
-        lambda: read_journal(state_dir / "journal.jsonl").records[-1].kind is Kind.RESTORED
-    )
+    eventually(lambda: read_journal(state_dir / "journal.jsonl").records[-1].kind is Kind.RESTORED)
 
 
+@pytest.mark.usefixtures("impatient")
 def test_a_start_is_refused_while_what_was_left_cannot_be_put_back(
-    run_trial: Any, target: Any, awkward: Any, make_agent: Any, monkeypatch: Any
+    run_trial: Any, target: Any, awkward: Any, make_agent: Any, monkeypatch: Any, eventually: Any
 ) -> None:
-    from targets.agent.errors import RestoreFailed
-
     agent, _, safe = run_trial("")
     awkward("restore-fails")
     agent.stop("told to end")
     monkeypatch.setattr("targets.agent.watch.RECOVERY_SECONDS", 1.0)
-    monkeypatch.setattr("targets.agent.watchdog.JOURNAL_LOCK_SECONDS", 1.0)
     with pytest.raises(RestoreFailed, match=r"watchdog\.log"):
         make_agent(adapter="awkward")
     awkward("")
+    eventually(lambda: target.read() == safe)
 
 
 def test_a_trial_that_killed_three_agents_is_given_up(
@@ -141,9 +154,10 @@ def test_a_trial_that_killed_three_agents_is_given_up(
         safe = server.registrations[0].safe
         assert len(server.results) == 0, f"after {death - 1} deaths it is tried again"
         if death == 1:
-            server.assign({**safe, "buffer": 30}, trial=6)
-        _die_in_trial(agent, server.leased or server.queue[0])
-    make_agent()
+            server.leased = server.assign({**safe, "buffer": 30}, trial=6)
+            server.queue.clear()
+        _die_in_trial(agent, server.leased)
+    make_agent().step()
     [(trial, result)] = server.results
     assert (trial, result.failure, result.epoch) == (6, "harness-failed", 1)
     assert "died 3 times" in result.message

@@ -1,0 +1,196 @@
+"""Who the incumbent is, who is worth measuring again, and what is left to gain."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from targets.errors import FailureKind
+from targets.knobs import Knob, KnobType
+from targets.metrics import Direction, Objective
+from targets.space import Constraint, KnobSpace
+from tuner.estimate import expected_further_gain, finalists, incumbent
+from tuner.noise import PRIOR_SD, estimate_noise
+from tuner.recommenders.base import Limit, Observation, Problem
+from tuner.rehearsal import mixed, rehearse, tiny
+from tuner.sampling import sample
+from tuner.space import SpaceEncoder
+
+SPACE = KnobSpace((Knob(name="n", type=KnobType.INTEGER, low=0, high=100, default=0),))
+OPS = Objective(name="ops", direction=Direction.MAXIMISE, unit="ops/s")
+
+
+def problem(direction: Direction = Direction.MAXIMISE, **fields: object) -> Problem:
+    return Problem(space=SPACE, objectives=(replace(OPS, direction=direction),), **fields)
+
+
+def seen(n: int, *values: float, number: int = -1, **fields: object) -> Observation:
+    return Observation(
+        configuration={"n": n}, values={"ops": values} if values else {}, number=number, **fields
+    )
+
+
+CROWD = [seen(n, 100.0 + n % 3, number=n) for n in range(1, 9)]
+
+
+def test_nothing_measured_names_nobody() -> None:
+    told = [seen(1, failure=FailureKind.TIMED_OUT)]
+    assert incumbent(problem(), []) is None
+    assert incumbent(problem(), told) is None
+    assert finalists(problem(), told, 3) == []
+    assert expected_further_gain(problem(), told) is None
+
+
+@pytest.mark.parametrize("direction", list(Direction))
+def test_one_lucky_window_loses_to_five_good_ones(direction: Direction) -> None:
+    better = 1.0 if direction is Direction.MAXIMISE else -1.0
+    told = [
+        *CROWD,
+        seen(50, 100 * 1.45**better, number=50),
+        *(seen(60, 100 * factor**better, number=60 + k) for k, factor in enumerate(FIVE_GOOD)),
+    ]
+    best = incumbent(problem(direction), told)
+    assert best is not None
+    assert best.configuration == {"n": 60}
+    assert best.windows == 5
+    assert best.numbers == (60, 61, 62, 63, 64)
+    # The bound is on the pessimistic side of the value, and the reason tells both.
+    assert OPS.better(best.value, best.bound) is (direction is Direction.MAXIMISE)
+    assert f"{best.bound:.4g}" in best.reason and "5 windows" in best.reason
+    # By the mean the lucky one is worth another look, and comes first.
+    assert finalists(problem(direction), told, 2)[0].configuration == {"n": 50}
+
+
+FIVE_GOOD = (1.38, 1.40, 1.44, 1.36, 1.42)
+
+
+def test_without_noise_the_best_value_is_the_incumbent() -> None:
+    exact = replace(problem(), objectives=(replace(OPS, deterministic=True),))
+    best = incumbent(exact, [*CROWD, seen(50, 102.5), seen(60, 102.4)])
+    assert best is not None
+    assert best.configuration == {"n": 50}
+    assert best.value == best.bound == pytest.approx(102.5)
+
+
+def test_windows_of_repeated_trials_are_pooled() -> None:
+    told = [*CROWD, seen(50, 150.0, 150.0, number=50), seen(50, 150.0, number=51)]
+    best = incumbent(problem(), told)
+    assert best is not None
+    assert (best.windows, best.numbers) == (3, (50, 51))
+
+
+def test_a_win_is_told_smaller_the_noisier_the_repeats() -> None:
+    quiet = [*CROWD, seen(20, 100.0, 101.0, 99.0), seen(50, 130.0)]
+    noisy = [*CROWD, seen(20, 70.0, 145.0, 95.0), seen(50, 130.0)]
+    [at_quiet], [at_noisy] = (finalists(problem(), told, 1) for told in (quiet, noisy))
+    assert at_quiet.configuration == at_noisy.configuration == {"n": 50}
+    assert at_noisy.value < at_quiet.value < 130.0
+
+
+def test_what_failed_or_broke_a_limit_is_not_named() -> None:
+    limits = (Limit(name="p99", direction=Direction.MINIMISE, bound=10.0),)
+    told = [
+        seen(1, 100.0, metrics={"p99": 9.0}),
+        seen(2, 200.0, metrics={"p99": 11.0}),
+        seen(3, 300.0),
+        seen(3, failure=FailureKind.GUARDRAIL),
+        seen(4, 150.0, metrics={"p99": 10.0}),
+        seen(4, failure=FailureKind.HARNESS_FAILED),
+    ]
+    best = incumbent(problem(limits=limits), told)
+    assert best is not None
+    assert best.configuration == {"n": 4}
+
+
+def test_pins_constraints_and_exclusions_are_kept() -> None:
+    space = KnobSpace(
+        (*SPACE.knobs, Knob(name="b", type=KnobType.BOOLEAN, default=False)),
+        (Constraint(expression="n <= 90"),),
+    )
+    given = Problem(space=space, objectives=(OPS,), pins={"b": True})
+    told = [
+        Observation(configuration={"n": n, "b": b}, values={"ops": (value,)})
+        for n, b, value in [(1, False, 500.0), (95, True, 400.0), (2, True, 300.0), (3, True, 200.0)]
+    ]
+    named = [one.configuration["n"] for one in finalists(given, told, 9)]
+    assert named == [2, 3]
+    left_out = {space.key({"n": 2, "b": True})}
+    best = incumbent(given, told, exclude=left_out)
+    assert best is not None
+    assert best.configuration["n"] == 3
+
+
+@pytest.mark.parametrize("values", [(-5.0, -3.0, 0.0, 4.0), (0.0, 0.0, 0.0, 1e-9)])
+def test_values_that_are_not_positive_are_compared_as_they_are(values: tuple[float, ...]) -> None:
+    told = [seen(n, value) for n, value in enumerate(values)]
+    best = incumbent(problem(), told)
+    assert best is not None
+    assert best.configuration == {"n": 3}
+
+
+def test_noise_leans_on_its_assumption_until_repeats_speak() -> None:
+    rng = np.random.default_rng(0)
+    nothing = estimate_noise([np.array([1.0])], deterministic=False)
+    few = estimate_noise([rng.normal(0, 0.4, 3)], deterministic=False)
+    many = estimate_noise([rng.normal(i, 0.4, 5) for i in range(30)], deterministic=False)
+    assert nothing.sd == pytest.approx(PRIOR_SD) and "assumed" in nothing.source
+    assert PRIOR_SD < few.sd < 0.4
+    assert many.sd == pytest.approx(0.4, rel=0.15)
+
+
+class TestFurtherGain:
+    """On simulated landscapes whose best is known."""
+
+    def told(self, given: Problem, count: int, seed: int) -> list[Observation]:
+        rng = np.random.default_rng(seed)
+        encoder = SpaceEncoder(given.space, given.pins)
+        drawn = sample(encoder, count, rng)
+        return [rehearse(given, one, rng, number=place) for place, one in enumerate(drawn)]
+
+    def test_little_is_expected_once_the_optimum_is_found(self) -> None:
+        given = mixed()
+        early = self.told(given, 8, seed=1)
+        best = {
+            "cache": 1 << 23,
+            "ratio": 1.8,
+            "mode": "c",
+            "page": 65536,
+            "sync": True,
+            "least": 30,
+            "most": 40,
+        }
+        encoder = SpaceEncoder(given.space)
+        rng = np.random.default_rng(2)
+        at_best = [rehearse(given, best, rng, number=100 + k) for k in range(5)]
+        around = [
+            rehearse(given, encoder.pinned({**best, **moved}), rng, number=110 + place)
+            for place, moved in enumerate(
+                [{"mode": "a"}, {"mode": "b"}, {"sync": False}, {"ratio": -0.5}, {"ratio": 1.6}]
+            )
+        ]
+        before = expected_further_gain(given, early)
+        after = expected_further_gain(given, [*early, *self.told(given, 12, 3), *at_best, *around])
+        assert before is not None and after is not None
+        assert before > 0.10
+        assert after < 0.05 < before / 2
+
+    def test_it_is_the_same_when_asked_again(self) -> None:
+        told = self.told(mixed(), 10, seed=4)
+        assert expected_further_gain(mixed(), told) == expected_further_gain(mixed(), told)
+
+    def test_an_exhausted_space_has_nothing_left(self) -> None:
+        given = tiny()
+        told = [
+            Observation(configuration=one, values={"latency": (1.0 + place,)})
+            for place, one in enumerate(SpaceEncoder(given.space).listed)
+        ]
+        assert expected_further_gain(given, told) == 0.0
+        assert expected_further_gain(given, told[:4]) is None
+
+    def test_what_is_flat_promises_little(self) -> None:
+        told = [seen(n, 100.0 + 0.01 * (n % 2)) for n in range(0, 100, 9)]
+        gain = expected_further_gain(problem(), told)
+        assert gain is not None
+        assert 0.0 <= gain < 0.001
