@@ -234,14 +234,9 @@ class TrialRow(Base):
     __table_args__ = (
         UniqueConstraint("session_id", "number"),
         CheckConstraint("(state = 'failed') = (failure IS NOT NULL)", name="failure"),
-        # What agents ask for and what expires: few rows however long the history.
-        Index(
-            "ix_trials_open",
-            "session_id",
-            "id",
-            sqlite_where=text("state NOT IN ('completed', 'failed')"),
-            postgresql_where=text("state NOT IN ('completed', 'failed')"),
-        ),
+        # What agents ask for: the oldest trial of a session in a state.
+        Index("ix_trials_session_id_state", "session_id", "state", "id"),
+        # What expires: few rows however long the history.
         Index(
             "ix_trials_lease_expires_at",
             "lease_expires_at",

@@ -8,13 +8,10 @@ watchdog.
 
 from __future__ import annotations
 
-import hashlib
-import json
 import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import httpx2
@@ -23,6 +20,7 @@ from knowledge_base import Store, upgrade
 from knowledge_base.records import Scope, Session, Trial
 from lontra.home import Home
 from targets.agent import Agent, AgentConfig, ServerClient
+from targets.agent.policy import Policy
 from targets.clock import Clock, SystemClock
 from tuner.service import SessionService
 from tuner.worker import Worker
@@ -67,6 +65,7 @@ def local_ring(
     adapter: str,
     settings: Mapping[str, Any],
     target: str,
+    policy: Policy,
     clock: Clock | None = None,
 ) -> Iterator[Ring]:
     """Set up server, worker and agent for one target, and take them down in order.
@@ -86,8 +85,14 @@ def local_ring(
         try:
             app = create_app(store, WebSettings(), clock=clock)
             client = ServerClient(IN_PROCESS_URL, secret, transport=httpx2.WSGITransport(app=app))
-            config = agent_config(
-                home.agents / target, adapter=adapter, settings=settings, target=target
+            config = AgentConfig(
+                server_url=IN_PROCESS_URL,
+                token=secret,
+                target=target,
+                adapter=adapter,
+                settings=dict(settings),
+                state_dir=home.agents / target,
+                policy=policy,
             )
             agent = Agent(config, client, clock=clock)
             agent.start()
@@ -106,25 +111,6 @@ def local_ring(
             store.tokens.revoke(token.id)
     finally:
         store.close()
-
-
-def agent_config(
-    state_dir: Path, *, adapter: str, settings: Mapping[str, Any], target: str
-) -> AgentConfig:
-    """The agent's configuration on this machine: the person at the keyboard is the owner."""
-    return AgentConfig(
-        server_url=IN_PROCESS_URL,
-        target=target,
-        adapter=adapter,
-        settings=dict(settings),
-        state_dir=state_dir,
-    )
-
-
-def settings_digest(settings: Mapping[str, Any]) -> str:
-    """A short name for a set of settings: 8 hexadecimal digits."""
-    text = json.dumps(dict(settings), sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:8]
 
 
 def _target_id(store: Store, name: str) -> int:

@@ -56,8 +56,13 @@ def _answer(report: Report) -> list[str]:
     ]
     confirmation = report["confirmation"]
     words = confirmation["words"] if confirmation else f"{report['state']}: {report['reason']}"
-    lines += ["", *textwrap.wrap(words, WIDTH), ""]
-    return lines
+    lines += ["", *textwrap.wrap(words, WIDTH)]
+    if confirmation and confirmation.get("incumbent_value") is not None:
+        lines.append(
+            f"In those windows: baseline {number(confirmation['baseline_value'])}, "
+            f"incumbent {number(confirmation['incumbent_value'])} {objective['unit']}."
+        )
+    return [*lines, ""]
 
 
 def _changes(report: Report) -> list[str]:
@@ -94,8 +99,8 @@ def _evidence(report: Report) -> list[str]:
     base = report["baseline"]["value"]
     best = report["incumbent"]["value"] if report["incumbent"] else None
     lines = [
-        f"Baseline {number(base)} {unit}; incumbent {number(best)} {unit} while searching "
-        "(only the paired windows above compare them).",
+        f"While searching: baseline {number(base)}, incumbent {number(best)} {unit} "
+        "(not paired: the windows above are what compares them).",
         f"{max(0, len(trials) - 1)} trials by {report['recommender']}, seed {report['seed']}; "
         f"{len(failed)} failed.",
     ]

@@ -176,6 +176,9 @@ class Adapter(ABC):
     settings_declared: ClassVar[tuple[Setting, ...]] = ()
     concurrent_read: ClassVar[bool] = False
     """Whether `read` and `healthy` may be called from a second thread during `measure`."""
+    embedded: ClassVar[bool] = False
+    """Whether the target is the adapter's own, made for tuning, so that nobody depends on it and
+    `lontra tune` may restart or rebuild it unasked."""
 
     def __init__(
         self,

@@ -31,7 +31,10 @@ LEAST_MEASURED = 5
 """Below this a model's word on what is left to gain is a guess."""
 
 DRAWS = 128
-"""Functions drawn from the posterior: the mean gain is then known to about a tenth of itself."""
+"""Functions drawn from the posterior."""
+
+CAUTION = 0.9
+"""The share of draws that must not exceed the gain that is told."""
 
 CANDIDATES = 200
 """Candidates drawn over the space, beside the neighbours of the best."""
@@ -90,16 +93,18 @@ def finalists(
 
 
 def expected_further_gain(problem: Problem, observations: Sequence[Observation]) -> float | None:
-    """The relative gain (0.03 is 3 %) still expected of searching on without an end.
+    """The relative gain (0.03 is 3 %) that searching on without an end may still bring.
 
     Functions are drawn from a Gaussian process's posterior over what was measured and a few
-    hundred candidates; in each draw the best candidate is compared with the best measured
-    configuration, and the mean of the gains is the answer. It is the expected simple regret of
-    stopping now (Ishibashi et al., AISTATS 2023, stop on its change). It trusts the model: what
-    lies in a corner the model has no inkling of is not counted.
+    hundred candidates, and in each the best candidate is compared with the best measured. The
+    answer is what nine draws in ten do not exceed, for stopping early loses more than one more
+    trial; Ishibashi et al. (AISTATS 2023) stop on the same regret. On random trials of nine
+    landscapes whose best is known it was at least the true gain left in half of the cases at 10
+    to 15 trials, and in four of five at 30 to 40; the mean of the draws managed a quarter and a
+    half. What lies in a corner of which the model has no inkling is not counted.
 
-    The generator is seeded by the number of observations, so a session stops at the same trial
-    when replayed.
+    The generator is seeded by the number of observations, so that a replayed session stops at the
+    same trial.
 
     Returns:
         None while fewer than `LEAST_MEASURED` acceptable configurations are measured, or where no
@@ -121,7 +126,8 @@ def expected_further_gain(problem: Problem, observations: Sequence[Observation])
         history.scale.gain(float(min(after, before)), float(before))
         for before, after in zip(now, then, strict=True)
     ]
-    return None if None in gains else float(np.mean([gain for gain in gains if gain is not None]))
+    defined = [gain for gain in gains if gain is not None]
+    return float(np.quantile(defined, CAUTION)) if len(defined) == len(gains) else None
 
 
 def _unmeasured(history: History, rng: np.random.Generator) -> Rows:

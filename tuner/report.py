@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from statistics import geometric_mean
 from typing import Any
 
 from knowledge_base.records import Target, Trial, TrialState
+from targets.protocol import BASELINE_ARM, CANDIDATE_ARM
 from targets.space import KnobSpace
-from tuner.plan import confirmation, incumbent_trial
+from tuner.plan import confirmation, confirming, incumbent_trial
 from tuner.view import CONFIRM_TASK, REFERENCES_TASK, SEARCH_TASK, SessionView
 
 
@@ -37,7 +39,7 @@ def report(view: SessionView, target: Target) -> dict[str, Any]:
             "value": view.value(view.baseline_trial) if view.baseline_trial else None,
         },
         "incumbent": None if best is None else _incumbent(view, best),
-        "confirmation": verdict or None,
+        "confirmation": {**verdict, **_arm_values(view)} if verdict else None,
         "recommended": dict(best.configuration if best and better else session.baseline),
         "reference_lines": [
             dict(line) for trial in view.of_task(REFERENCES_TASK) for line in trial.lines
@@ -59,6 +61,17 @@ def report(view: SessionView, target: Target) -> dict[str, Any]:
 def _running_verdict(view: SessionView) -> dict[str, Any]:
     so_far = confirmation(view)
     return so_far.to_dict() if so_far.pairs else {}
+
+
+def _arm_values(view: SessionView) -> dict[str, float | None]:
+    """Both arms' geometric means over the paired windows: the absolute side of the ratio."""
+    trials = [trial for trial in confirming(view) if trial.state is TrialState.COMPLETED]
+    arms = (("baseline_value", BASELINE_ARM), ("incumbent_value", CANDIDATE_ARM))
+    return {
+        name: geometric_mean(values) if values else None
+        for name, arm in arms
+        for values in [[value for trial in trials for value in view.values(trial, arm)]]
+    }
 
 
 def _incumbent(view: SessionView, best: Trial) -> dict[str, Any]:

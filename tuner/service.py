@@ -28,10 +28,12 @@ from targets.clock import Clock, SystemClock
 from targets.errors import InvalidKnob, LontraError, Rejected
 from targets.knobs import Configuration
 from targets.metrics import Objective
+from targets.space import KnobSpace
 from tuner.confirmation import MINIMUM_PAIRS
 from tuner.errors import InvalidSession
 from tuner.registry import load_recommender
 from tuner.report import report
+from tuner.space import SpaceEncoder
 from tuner.view import SessionView
 
 SAFE_KEY = "safe"
@@ -105,6 +107,7 @@ class SessionService:
         _check_numbers(request)
         recommender = _recommender(request)
         pins = _pins(description, request.pins)
+        _check_something_to_tune(target, description.space, pins)
         session = self._store.sessions.create(
             NewSession(
                 target_id=target.id,
@@ -275,6 +278,15 @@ def _pins(description: Description, pins: Mapping[str, Any]) -> dict[str, Any]:
         return {name: description.space[name].check(value) for name, value in pins.items()}
     except InvalidKnob as error:
         raise InvalidSession(f"pin refused: {error}") from error
+
+
+def _check_something_to_tune(target: Target, space: KnobSpace, pins: Mapping[str, Any]) -> None:
+    if all(column.count <= 1 for column in SpaceEncoder(space, pins).columns):
+        raise InvalidSession(
+            f"target {target.name} has nothing to tune: every knob is pinned or withheld by its "
+            "owner's policy (`lontra agent --check` lists them; knobs that need a restart want "
+            "allow_restart)"
+        )
 
 
 def _baseline(target: Target, description: Description) -> dict[str, Any]:

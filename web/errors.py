@@ -19,7 +19,7 @@ from typing import Any
 from flask import Response, render_template, request
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
-from knowledge_base.errors import Conflict, Held, InvalidRecord, NotFound
+from knowledge_base.errors import Conflict, Held, InvalidRecord, NotFound, Unavailable
 from targets.errors import InvalidExpression, InvalidKnob, LontraError, ProtocolError, StaleEpoch
 from tuner.errors import InvalidSession
 from web.strict_json import MalformedJson
@@ -105,6 +105,8 @@ _CODES_BY_ERROR: tuple[tuple[type[LontraError], str], ...] = (
     (InvalidExpression, "invalid"),
 )
 
+UNAVAILABLE_RETRY_SECONDS = 5
+
 
 class Problem(Exception):
     """A refusal. `errors` says field by field what is wrong; `extra` are further members."""
@@ -158,6 +160,13 @@ def problem_of(error: Exception) -> Problem:
         return Problem("malformed", str(error))
     if isinstance(error, HTTPException):
         return _problem_of_http(error)
+    if isinstance(error, Unavailable):
+        logger.error("knowledge base unavailable path=%s error=%s", request.path, error)
+        return Problem(
+            "unavailable",
+            "the knowledge base does not answer; the server's log says why",
+            headers={"Retry-After": str(UNAVAILABLE_RETRY_SECONDS)},
+        )
     for family, code in _CODES_BY_ERROR:
         if isinstance(error, family):
             return Problem(code, str(error))

@@ -44,6 +44,10 @@ class ProblemSchema(ma.Schema):
     oldest = ma.fields.Integer(metadata={"description": "the oldest protocol version served"})
 
 
+PROBLEM_REFERENCE = {"$ref": "#/components/schemas/Problem"}
+"""Each operation names its refusals; a reference saves describing the form hundreds of times."""
+
+
 class IdConverter(IntegerConverter):
     """A row's number in a path."""
 

@@ -71,7 +71,7 @@ class AgentsRepository(Repository):
                 .where(LeaseRow.holder == instance, LeaseRow.target_id != target_id)
                 .values(expires_at=now)
             )
-            agent = _lock_agent(session, instance) or AgentRow(instance=instance, registered_at=now)
+            agent = _lock_agent(session, instance) or AgentRow(instance=instance)
             agent.target_id = target_id
             agent.incarnation = incarnation
             agent.version = version

@@ -206,15 +206,15 @@ class TrialsRepository(Repository):
 
         A trial whose session has ended meanwhile is taken back too, but is not handed out.
         """
+        expired = select(TrialRow).where(
+            TrialRow.lease_expires_at <= self._clock.now(), TrialRow.state.in_(HELD_STATES)
+        )
+        with self._database.read() as session:
+            if session.scalar(expired.limit(1)) is None:
+                return []  # nearly always: no writer has to wait for this
         with self._database.write() as session:
             rows = session.scalars(
-                select(TrialRow)
-                .where(
-                    TrialRow.lease_expires_at <= self._clock.now(),
-                    TrialRow.state.in_(HELD_STATES),
-                )
-                .order_by(TrialRow.id)
-                .with_for_update(skip_locked=True)
+                expired.order_by(TrialRow.id).with_for_update(skip_locked=True)
             ).all()
             for trial in rows:
                 give_back(trial)

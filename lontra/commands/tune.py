@@ -19,6 +19,7 @@ from knowledge_base.records import Session, Trial
 from lontra.home import Home
 from lontra.ring import Ring, local_ring
 from lontra.text import report_text, trial_line
+from targets.agent.policy import Policy
 from targets.registry import load_adapter
 from targets.settings import parse_settings
 from tuner.service import SessionRequest
@@ -88,6 +89,16 @@ from tuner.view import CONFIRM_TASK, SEARCH_TASK
     is_flag=True,
     help="Leave a confirmed configuration in force instead of putting the old one back.",
 )
+@click.option(
+    "--allow-restart",
+    is_flag=True,
+    help="Let knobs be tuned that need a restart or rebuild of a system that is not Lontra's own.",
+)
+@click.option(
+    "--allow-durability",
+    is_flag=True,
+    help="Let knobs be tuned that decide what survives a power loss.",
+)
 @click.option("--name", help="The target's name in the history [default: TARGET].")
 @click.option(
     "--json",
@@ -122,7 +133,11 @@ def tune_command(home: Home, /, target: str, **options: Any) -> None:
     _writable(options["json_file"])
     request = _request(name, options)
     say(f"Setting up target {name} ({adapter.summary})")
-    with local_ring(home, adapter=target, settings=settings, target=name) as ring:
+    policy = Policy(
+        allow_restart=adapter.embedded or options["allow_restart"],
+        allow_durability=options["allow_durability"],
+    )
+    with local_ring(home, adapter=target, settings=settings, target=name, policy=policy) as ring:
         session = _resumed(ring) if options["resume"] else _started(ring, request)
         say(
             f"Session {session.id}: {session.objective['name']}, {session.budget['trials']} trials "

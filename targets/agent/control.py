@@ -219,13 +219,13 @@ class Control:
     def _phase(self, name: str, seconds: float, *, tolerant: bool = False) -> Iterator[None]:
         """Let the watchdog know what is under way and when it must be taken to hang. On the way
         to safety (`tolerant`) a watchdog that is lost meanwhile must not stop it."""
-        lost = WatchdogLost if tolerant else ()
-        with contextlib.suppress(lost):
+        lost = (WatchdogLost,) if tolerant else ()
+        with contextlib.suppress(*lost):
             self._watch.phase(name, seconds)
         try:
             yield
         finally:
-            with contextlib.suppress(lost):
+            with contextlib.suppress(*lost):
                 self._watch.phase("idle", None)
 
     def _record_tolerantly(self, kind: Kind, fields: Mapping[str, Any]) -> None:

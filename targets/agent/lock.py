@@ -24,6 +24,7 @@ from targets.agent.statedir import StateDir
 
 KILL_SECONDS = 10.0
 _POLL_SECONDS = 0.05
+_LOOK_SECONDS = 0.2
 
 
 class FileLock:
@@ -118,13 +119,14 @@ class AgentLock:
         Raises:
             StateDirHeld: another agent lives here, or the lock cannot be understood.
         """
-        taken = self._lock.take(
-            # Long enough to see a stopped holder's beat grow old; a living one is told at once.
-            wait_seconds=dead_man_seconds + 1.0 if self._holder_stopped() else 0.0,
+        while not self._lock.take(
+            wait_seconds=_LOOK_SECONDS,
             dispossess=lambda holder: self._silent_seconds(holder) > dead_man_seconds,
-        )
-        if not taken:
-            raise StateDirHeld(self._explain())
+        ):
+            # A stopped one is waited for until its beat is old, in case it is let go on.
+            holder = self._lock.holder()
+            if holder is None or not holder.stopped:
+                raise StateDirHeld(self._explain())
         self._beat = os.open(self._state.beat, os.O_RDWR | os.O_CREAT, PRIVATE_FILE)
         self.beat()
 
@@ -146,10 +148,6 @@ class AgentLock:
             return None
         mark = self._lock.holder()
         return mark, self._silent_seconds(mark) if mark else 0.0
-
-    def _holder_stopped(self) -> bool:
-        holder = self._lock.holder()
-        return holder is not None and holder.stopped
 
     def _silent_seconds(self, holder: ProcessMark) -> float:
         """Since the holder's last beat; before its first, since its start: the beat that is there
@@ -173,8 +171,8 @@ class AgentLock:
                 "stop that one first"
             )
         return (
-            f"{where} the agent of pid {holder.pid}, alive {self._silent_seconds(holder):.1f} s ago: one "
-            f"agent per target; stop that one (kill {holder.pid}) or use another state_dir"
+            f"{where} the agent of pid {holder.pid}, alive {self._silent_seconds(holder):.1f} s "
+            f"ago: one agent per target; stop that one (kill {holder.pid}) or use another state_dir"
         )
 
 

@@ -43,6 +43,7 @@ class CachePolicyAdapter(Adapter):
     """
 
     kind = "cache-policy"
+    embedded = True
     summary = "cache replacement and admission for an access trace, by simulation"
     settings_declared = (
         Setting(

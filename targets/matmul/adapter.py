@@ -60,6 +60,7 @@ class MatmulAdapter(Adapter):
     """
 
     kind = "matmul"
+    embedded = True
     summary = "matrix multiplication: the schedule of a generated C kernel"
     settings_declared = (
         Setting(name="m", default=512, help="rows of a and c", low=1, high=LARGEST_SIZE),

@@ -46,6 +46,7 @@ class SimulatedAdapter(Adapter):
     """
 
     kind = "simulated"
+    embedded = True
     summary = "A system with a known optimum, noise, cliffs, drift and failures, for tests."
     concurrent_read = True
     settings_declared = (

@@ -54,6 +54,7 @@ class SqliteAdapter(Adapter):
     """
 
     kind = "sqlite"
+    embedded = True
     summary = "SQLite: pragmas and page size of a real database under a transaction workload"
     concurrent_read = True  # windows run on a copy
     settings_declared = (

@@ -85,11 +85,8 @@ def test_command_line_tunes_it(python: Python, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     report = json.loads((tmp_path / "report.json").read_text())
     assert report["target"] == "lzma"
-    assert report["objective"] == {
-        "name": "compressed_size",
-        "direction": "min",
-        "unit": "bytes",
-    }
+    objective = {"name": "compressed_size", "direction": "min", "unit": "bytes"}
+    assert report["objective"].items() >= objective.items()
     searched = [trial for trial in report["trials"] if trial["state"] == "completed"]
     assert len(searched) >= 5
     assert report["incumbent"]["value"] <= report["baseline"]["value"]

@@ -192,3 +192,8 @@ def test_host_identity_is_the_kernels(tmp_path: Path) -> None:
     assert host_identity(tmp_path) == "11111111-2222-3333-4444-555555555555"
     assert host_identity(tmp_path / "none") == os.uname().nodename
     assert host_identity() == host_identity()
+
+
+def test_a_group_outside_the_namespace_is_not_looked_for_beside_the_mount(tmp_path: Path) -> None:
+    files = {**v2("/../other.slice"), "sys/fs/other.slice/memory.max": str(GIB)}
+    assert Machine.detect(tree(tmp_path, files)).memory_bytes == 64 * GIB

@@ -81,7 +81,7 @@ class AgentVoice(Caller):
     def state(self, trial: int, epoch: int, state: str) -> TestResponse:
         return self.post(f"trials/{trial}/state", {**self._name, "epoch": epoch, "state": state})
 
-    def result(self, trial: int, epoch: int, *, key: str = "", **changes: Any) -> TestResponse:
+    def result(self, trial: int, epoch: int, /, *, key: str = "", **changes: Any) -> TestResponse:
         body = {
             "instance": self.instance,
             "epoch": epoch,

@@ -19,6 +19,7 @@ from marshmallow import fields, validate
 
 from targets.adapter import Description, Purpose
 from targets.errors import FailureKind
+from targets.metrics import Objective
 from targets.protocol import (
     BASELINE_ARM,
     CANDIDATE_ARM,
@@ -58,6 +59,9 @@ _SPECIAL: Mapping[tuple[type, str], Callable[[Options], fields.Field[Any]]] = {
     (Registration, "incarnation"): lambda o: Text(shortest=1, **o),
     (Registration, "safe"): lambda o: configuration(**o),
     (Registration, "in_force"): lambda o: configuration(**o),
+    (Description, "objectives"): lambda o: fields.List(
+        _nested(Objective, {}), validate=validate.Length(min=1, max=MAXIMUM_KNOBS), **o
+    ),
     (StateReport, "state"): lambda o: Choice(("applying", "measuring"), **o),
     (WindowReport, "arm"): lambda o: Choice((BASELINE_ARM, CANDIDATE_ARM), **o),
     (WindowReport, "purpose"): lambda o: Choice(Purpose, **o),

@@ -21,9 +21,16 @@ from knowledge_base.records import Scope, Token
 from web.auth import authorise
 from web.errors import PROBLEM_JSON, PROBLEMS, Problem
 from web.idempotency import HEADER, MAXIMUM_KEY, REPLAY_HEADER, once
-from web.openapi import ApiBlueprint, ProblemSchema
+from web.openapi import PROBLEM_REFERENCE, ApiBlueprint
 
 Handler = Callable[..., Any]
+
+
+_PROBLEM_HEADERS = {
+    HTTPStatus.UNAUTHORIZED: {"WWW-Authenticate": "how to authenticate"},
+    HTTPStatus.TOO_MANY_REQUESTS: {"Retry-After": "seconds to wait"},
+    HTTPStatus.SERVICE_UNAVAILABLE: {"Retry-After": "seconds to wait"},
+}
 
 
 @dataclass(frozen=True)
@@ -88,15 +95,9 @@ def operation(
         if body is not None:
             view = blueprint.arguments(body, required=body_required)(view)
         given = (*problems, *_implied(scope, body, query, rule, keeps_replies=keeps_replies))
-        for status, codes in _by_status(given).items():
-            view = blueprint.alt_response(
-                int(status),
-                schema=ProblemSchema,
-                content_type=PROBLEM_JSON,
-                description="; ".join(f"`{code}`: {PROBLEMS[code].meaning}" for code in codes),
-                headers=_problem_headers(status),
-            )(view)
-        view = blueprint.doc(**_manual_docs(scope, keeps_replies=keeps_replies))(view)
+        view = blueprint.doc(
+            responses=_problem_docs(given), **_manual_docs(scope, keeps_replies=keeps_replies)
+        )(view)
         guarded = _guard(view, scope=scope, has_body=body is not None, once_only=keeps_replies)
         blueprint.route(rule, methods=[method])(guarded)
         return handler
@@ -133,7 +134,7 @@ def _implied(
     keeps_replies: bool,
 ) -> list[str]:
     """The refusals that follow from what is declared."""
-    codes = ["malformed"]
+    codes = ["malformed", "unavailable"]
     if scope is not None:
         codes += ["unauthorised", "forbidden", "too-many-failures"]
     if "<" in rule:
@@ -161,12 +162,15 @@ def _header_docs(answer: Answer, *, replays: bool = False) -> dict[str, Any] | N
     return _documented(described)
 
 
-def _problem_headers(status: HTTPStatus) -> dict[str, Any] | None:
-    if status is HTTPStatus.UNAUTHORIZED:
-        return _documented({"WWW-Authenticate": "how to authenticate"})
-    if status is HTTPStatus.TOO_MANY_REQUESTS:
-        return _documented({"Retry-After": "seconds to wait"})
-    return None
+def _problem_docs(codes: Sequence[str]) -> dict[str, Any]:
+    return {
+        str(int(status)): {
+            "description": "; ".join(f"`{code}`: {PROBLEMS[code].meaning}" for code in grouped),
+            "content": {PROBLEM_JSON: {"schema": PROBLEM_REFERENCE}},
+            "headers": _documented(_PROBLEM_HEADERS.get(status, {})) or {},
+        }
+        for status, grouped in _by_status(codes).items()
+    }
 
 
 def _documented(headers: Mapping[str, str]) -> dict[str, Any] | None:

@@ -28,6 +28,7 @@ class LzmaAdapter(targets.Adapter):
     """The "target" is the encoder's configuration for one file, kept in the workdir."""
 
     kind = "lzma"
+    embedded = True
     summary = "LZMA compression of one file: smallest size within a time limit."
     settings_declared = (
         targets.Setting(name="path", default="", help="The file; empty generates a corpus."),

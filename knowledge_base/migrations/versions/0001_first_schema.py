@@ -199,13 +199,7 @@ def _sessions_and_trials() -> None:
         sqlite_where=sa.text("lease_expires_at IS NOT NULL"),
         postgresql_where=sa.text("lease_expires_at IS NOT NULL"),
     )
-    op.create_index(
-        "ix_trials_open",
-        "trials",
-        ["session_id", "id"],
-        sqlite_where=sa.text("state NOT IN ('completed', 'failed')"),
-        postgresql_where=sa.text("state NOT IN ('completed', 'failed')"),
-    )
+    op.create_index("ix_trials_session_id_state", "trials", ["session_id", "state", "id"])
     if op.get_bind().dialect.name != "sqlite":  # which took it above, as it checks nothing yet
         op.create_foreign_key(
             "fk_sessions_incumbent_trial_id",

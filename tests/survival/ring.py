@@ -1,0 +1,331 @@
+"""A real ring to be struck: daemon, server, worker, agent and its watchdog, as processes.
+
+Everything is started by the command line, as on a server, and steered over the REST API.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from plan import AGENT, SERVER, WATCHDOG, WORKER
+
+EXAMPLE = Path(__file__).parents[2] / "examples" / "daemon"
+HERE = Path(__file__).parent
+TARGET = "batchd"
+WINDOW_SECONDS = 0.3
+
+PROMOTABLE = {
+    "batch_records": 4,
+    "flush_interval_ms": 1.0,
+    "compression_level": 1,
+    "cache_blocks": 40,
+    "queue_limit": 64,
+}
+"""Several times faster than the daemon's defaults on any machine: it will be promoted."""
+
+AGENT_TOML = """
+[server]
+url = "{url}"
+token_file = "token"
+
+[agent]
+state_dir = "{folder}/state"
+
+[target]
+name = "{target}"
+adapter = "command"
+
+[target.settings]
+file = "{folder}/daemon/daemon.toml"
+
+# Within these no trial takes long; which configuration is in force is what the campaign is about.
+[policy.bounds]
+flush_interval_ms = {{ high = 10 }}
+queue_limit = {{ low = 16 }}
+"""
+
+
+class Gone(Exception):
+    """Something did not happen in time."""
+
+
+def wait_for(what: str, holds: Callable[[], Any], *, seconds: float) -> Any:
+    """Poll until it holds; answers what it answered. Raises Gone."""
+    deadline = time.monotonic() + seconds
+    while not (answer := holds()):
+        if time.monotonic() > deadline:
+            raise Gone(f"{what}: not within {seconds:g} s")
+        time.sleep(0.02)
+    return answer
+
+
+@dataclass(frozen=True)
+class Sample:
+    """What the inspector saw from `at` on, until the next sample."""
+
+    at: float
+    running: dict[str, Any] | None
+    safe: bool
+
+
+class Inspection:
+    """The inspector's process and what it has said so far."""
+
+    def __init__(self, run_folder: Path, journal: Path) -> None:
+        self.samples: list[Sample] = []
+        self.faults: list[str] = []
+        self._process = subprocess.Popen(
+            [sys.executable, str(HERE / "inspector.py"), str(run_folder), str(journal)],
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        threading.Thread(target=self._listen, daemon=True).start()
+        wait_for("the inspector's first look", lambda: self.samples, seconds=30)
+
+    def _listen(self) -> None:
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            said = json.loads(line)
+            if "fault" in said:
+                self.faults.append(said["fault"])
+            else:
+                self.samples.append(Sample(said["at"], said["running"], said["safe"]))
+
+    @property
+    def safe(self) -> bool:
+        return self.samples[-1].safe
+
+    def safe_since(self, moment: float) -> float | None:
+        """When the daemon came to be safe, not before `moment`; None while it is not."""
+        last = self.samples[-1]
+        if not last.safe:
+            return None
+        began = last.at
+        for sample in reversed(self.samples):
+            if not sample.safe:
+                break
+            began = sample.at
+        return max(moment, began)
+
+    def first_safe(self, moment: float) -> float | None:
+        """The first time from `moment` on at which the daemon was safe."""
+        samples = list(self.samples)
+        for sample, following in zip(samples, [*samples[1:], None], strict=True):
+            if sample.safe and (following is None or following.at > moment):
+                return max(moment, sample.at)
+        return None
+
+    def close(self) -> None:
+        self._process.kill()
+        self._process.wait()
+
+
+class Ring:
+    """The parts, each of which can be struck and started again.
+
+    Args:
+        folder: everything lies there; kept short, as a socket's path must be.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.state = folder / "state"
+        self.journal = self.state / "journal.jsonl"
+        self.url = ""
+        self._processes: dict[str, subprocess.Popen[bytes]] = {}
+        self._known: list[psutil.Process] = []
+        self._environment = {
+            name: value for name, value in os.environ.items() if not name.startswith("LONTRA_")
+        } | {"LONTRA_HOME": str(folder / "home")}
+
+    def start(self) -> None:
+        """Bring everything up; returns when the agent has registered."""
+        shutil.copytree(
+            EXAMPLE, self.folder / "daemon", ignore=shutil.ignore_patterns("run", "__pycache__")
+        )
+        toml = self.folder / "daemon" / "daemon.toml"
+        toml.write_text(
+            toml.read_text().replace('"--seconds", "2"', f'"--seconds", "{WINDOW_SECONDS}"')
+            .replace("window_seconds = 2", f"window_seconds = {WINDOW_SECONDS}")
+        )  # fmt: skip
+        self.run_folder = self.folder / "daemon" / "run"
+        self.run_folder.mkdir()
+        self._spawn("daemon", [sys.executable, "batchd.py", "run"], cwd=self.folder / "daemon")
+        wait_for("the daemon", (self.run_folder / "batchd.sock").exists, seconds=30)
+        self.lontra("db", "upgrade")
+        self._operator = self.lontra("token", "create", "--scope", "operator")
+        token = self.folder / "token"
+        token.write_text(self.lontra("token", "create", "--scope", "agent", "--target", TARGET))
+        token.chmod(0o600)
+        self.launch(SERVER)
+        config = self.folder / "agent.toml"
+        config.write_text(AGENT_TOML.format(url=self.url, folder=self.folder, target=TARGET))
+        config.chmod(0o600)
+        self.launch(WORKER)
+        self.launch(AGENT)
+        wait_for("the agent's registration", self._registered, seconds=60)
+
+    def lontra(self, *arguments: str) -> str:
+        """One command of Lontra's that ends by itself."""
+        command = [sys.executable, "-m", "lontra.cli", *arguments]
+        done = subprocess.run(
+            command, env=self._environment, cwd=self.folder, capture_output=True, text=True
+        )
+        if done.returncode:
+            raise Gone(f"lontra {' '.join(arguments)}: {done.stderr}")
+        return done.stdout.strip()
+
+    def launch(self, role: str) -> None:
+        """Start a part anew, whatever became of the one before."""
+        arguments = {
+            SERVER: ["serve", "--port", self.url.rpartition(":")[2] or "0"],
+            WORKER: ["worker"],
+            AGENT: ["agent", "--config", "agent.toml"],
+        }[role]
+        log = self.folder / f"{role}.log"
+        said = log.stat().st_size if log.exists() else 0
+        self._spawn(role, [sys.executable, "-m", "lontra.cli", *arguments], cwd=self.folder)
+        if role == SERVER:
+            self.url = wait_for("the server's address", lambda: _address(log, said), seconds=60)
+
+    def _spawn(self, role: str, command: list[str], *, cwd: Path) -> None:
+        with (self.folder / f"{role}.log").open("ab") as log:
+            process = subprocess.Popen(
+                command,
+                env=self._environment,
+                cwd=cwd,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        self._processes[role] = process
+        self._known.append(psutil.Process(process.pid))
+
+    # -- striking
+
+    def processes(self, role: str) -> list[psutil.Process]:
+        """A part's living processes; the server has several."""
+        if role == WATCHDOG:
+            found = [child for child in self._children(AGENT) if _is_watchdog(child)]
+            self._known += [process for process in found if process not in self._known]
+            return found
+        process = self._processes[role]
+        if process.poll() is not None:
+            return []
+        others = self._children(role) if role == SERVER else []
+        return [psutil.Process(process.pid), *others]
+
+    def _children(self, role: str) -> list[psutil.Process]:
+        try:
+            return psutil.Process(self._processes[role].pid).children(recursive=True)
+        except psutil.NoSuchProcess:
+            return []
+
+    def runs(self, role: str) -> bool:
+        """Whether a part lives and is not stopped."""
+        if role == WATCHDOG:
+            return any(_runs(process) for process in self._known if _is_watchdog(process))
+        return any(_runs(process) for process in self.processes(role))
+
+    def stopped(self) -> list[psutil.Process]:
+        """Everything that was stopped and still lives."""
+        return [process for process in self._known if _status(process) == psutil.STATUS_STOPPED]
+
+    def remember(self, processes: list[psutil.Process]) -> None:
+        """Processes to be found again by `stopped`, and to be ended at the end."""
+        self._known += [process for process in processes if process not in self._known]
+
+    def end_agent(self) -> None:
+        """Ask the agent to end, as a supervisor would."""
+        self._processes[AGENT].send_signal(signal.SIGTERM)
+
+    def agent_ended(self) -> bool:
+        return self._processes[AGENT].poll() is not None
+
+    def set_by_hand(self, text: str) -> None:
+        """Change the daemon's configuration as a person would, with no agent about."""
+        (self.run_folder / "batchd.conf").write_text(text)
+        command = [sys.executable, "client.py", "run", "reload"]
+        subprocess.run(command, cwd=self.folder / "daemon", check=True)
+
+    # -- the API
+
+    def api(self, path: str, body: dict[str, Any] | None = None) -> Any:
+        """Ask the REST API as an operator; a body makes it a POST. Raises OSError."""
+        request = urllib.request.Request(
+            f"{self.url}/api/v1{path}",
+            data=None if body is None else json.dumps(body).encode(),
+            headers={
+                "Authorization": f"Bearer {self._operator}",
+                "Content-Type": "application/json",
+            },
+        )
+        with urllib.request.urlopen(request, timeout=20) as response:
+            return json.load(response)
+
+    def answers(self) -> bool:
+        """Whether the server answers."""
+        try:
+            self.api("/health")
+        except OSError:
+            return False
+        return True
+
+    def _registered(self) -> bool:
+        target = next(iter(self.api("/targets")["items"]), None)
+        return bool(target and target["described_at"])
+
+    def close(self) -> None:
+        """End everything that was ever started, and what is left of it."""
+        for role in (WATCHDOG, SERVER):
+            self.remember(self.processes(role))
+        for process in self._known:
+            try:
+                process.kill()
+            except psutil.NoSuchProcess:
+                continue
+        for process in self._processes.values():
+            process.wait()
+
+
+def _address(log: Path, said: int) -> str:
+    words = log.read_bytes()[said:].decode().split()
+    return next((word for word in words if word.startswith("http://127.0.0.1:")), "")
+
+
+def _is_watchdog(process: psutil.Process) -> bool:
+    try:
+        return "targets.agent.watchdog" in process.cmdline()
+    except psutil.Error:
+        return False
+
+
+def _status(process: psutil.Process) -> str:
+    try:
+        return str(process.status())
+    except psutil.NoSuchProcess:
+        return psutil.STATUS_DEAD
+
+
+def _runs(process: psutil.Process) -> bool:
+    return _status(process) not in (
+        psutil.STATUS_DEAD,
+        psutil.STATUS_ZOMBIE,
+        psutil.STATUS_STOPPED,
+    )
