@@ -149,16 +149,15 @@ def _constraint(table: object, where: str) -> Constraint:
 def _check_expressions(knobs: tuple[Knob, ...], rules: tuple[Constraint, ...], file: str) -> None:
     """What KnobSpace would refuse as well, but here with the place to look for it."""
     names = {knob.name for knob in knobs}
-    places = [(f"knob {knob.name}: active_when", knob.active_when) for knob in knobs]
+    places = [(f"knob {k.name}: active_when", k.active_when) for k in knobs if k.active_when]
     places += [(f"constraint {n}", rule.expression) for n, rule in enumerate(rules, start=1)]
     for place, text in places:
-        if not text and place.startswith("knob"):
-            continue
         try:
             unknown = Expression.parse(text).names - names
         except InvalidExpression as error:
             raise InvalidKnob(f"{file}: {place}: {error}") from error
-        for name in sorted(unknown):
+        if unknown:
+            name = min(unknown)
             raise InvalidKnob(
                 f"{file}: {place}: {text!r} names {name}, which is no knob of this "
                 f"catalogue{_meant(name, names)}"

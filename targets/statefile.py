@@ -43,12 +43,16 @@ class StateFile:
         replace_text(self._path, json.dumps(dict(configuration), indent=1) + "\n")
 
 
-def replace_text(path: Path, text: str) -> None:
-    """Put `text` at `path`, whole or not at all; its folder is made where it is missing."""
+def replace_text(path: Path, text: str, *, synced: bool = True) -> None:
+    """Put `text` at `path`, whole or not at all; its folder is made where it is missing.
+
+    Not `synced`, a power cut may lose it, which is enough for what can be measured again.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(f"{path.name}.{os.getpid()}.new")
     with beside.open("w", encoding="utf-8") as file:
         file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
+        if synced:
+            file.flush()
+            os.fsync(file.fileno())
     beside.replace(path)

@@ -9,7 +9,7 @@ Subclass it in a test module, say how to make your adapter, and run pytest:
 Needs pytest, which nothing else in the package imports.
 """
 
-# ruff: noqa: S101, S311 - asserts are what a suite is made of; its randomness must repeat
+# ruff: noqa: S101 - asserts are what a suite is made of; its randomness must repeat
 
 from __future__ import annotations
 

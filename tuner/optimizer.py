@@ -72,8 +72,12 @@ class Optimizer:
         values: Mapping[str, float | Sequence[float]] | None = None,
         *,
         failure: FailureKind | None = None,
+        metrics: Mapping[str, float] | None = None,
     ) -> None:
-        """What a configuration gave, asked for or not: values per objective, or how it failed."""
+        """What a configuration gave, asked for or not: values per objective, or how it failed.
+
+        `metrics` are what the problem's limits are held against.
+        """
         if configuration in self.pending:
             self.pending.remove(configuration)
         self.observations.append(
@@ -84,6 +88,7 @@ class Optimizer:
                     for name, value in (values or {}).items()
                 },
                 failure=failure,
+                metrics=dict(metrics or {}),
                 number=len(self.observations),
             )
         )

@@ -1,7 +1,7 @@
 """Problems to try a recommender on, with answers that cost nothing: for tests and documentation.
 
 Each is a space of a kind that gives recommenders trouble. `rehearse` answers as a target would:
-a smooth bowl with a dominant category, noise where the objective has any, and a part that fails.
+a smooth bowl, steps at categories, noise where the objective has any, and a part that fails.
 """
 
 from __future__ import annotations
@@ -133,7 +133,7 @@ PROBLEMS = {
 
 
 def loss(problem: Problem, configuration: Configuration) -> float:
-    """How far from its optimum a configuration is: 0 is best. The first category counts most."""
+    """How far from its optimum a configuration is: 0 is best; the first knobs count most."""
     encoder = SpaceEncoder(problem.space, problem.pins)
     total = 0.0
     weight = 1.0

@@ -125,10 +125,10 @@ class RecommenderContract:
     def test_it_keeps_to_itself(
         self, recommender: Recommender, capfd: pytest.CaptureFixture[str]
     ) -> None:
-        before = np.random.get_state(legacy=False)  # noqa: NPY002 - to see that it is left alone
+        before = np.random.get_state(legacy=False)
         problem = mixed()
         recommender.suggest(problem, self.observe(problem, 10), (), {}, suggestion_rng(SEED, 0))
-        after = np.random.get_state(legacy=False)  # noqa: NPY002
+        after = np.random.get_state(legacy=False)
         assert str(before) == str(after), "numpy's global generator was used"
         printed = capfd.readouterr()
         assert not printed.out and not printed.err, "nothing is to be printed"

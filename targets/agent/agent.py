@@ -57,7 +57,7 @@ class Agent:
         self._config = config
         self._client = client
         self._clock = clock or SystemClock()
-        self._rng = rng or random.Random()  # noqa: S311 - jitter, no secret
+        self._rng = rng or random.Random()
         self._state = StateDir(config.state_dir)
         self._lock = AgentLock(self._state)
         self._watch = Watch(self._state, dead_man_seconds=config.dead_man_seconds)

@@ -50,7 +50,7 @@ POLICIES: dict[str, Policy] = {
     "lirs": Policy(cls="LIRS"),
     "mq": Policy(
         cls="MQ",
-        parameters={"n_queue": "queues", "qout_size_ratio": "ghost_ratio"},
+        parameters={"qout_size_ratio": "ghost_ratio"},
         cache_sizes={"lifetime": "lifetime"},
     ),
     "lfu-da": Policy(cls="LFUDA"),

@@ -93,7 +93,7 @@ class Landscape:
         return {name: WEIGHT_DECAY**rank for rank, name in enumerate(names)}
 
     def _random(self, purpose: str) -> random.Random:
-        return random.Random(f"{self.number}/{purpose}")  # noqa: S311 - a landscape must repeat
+        return random.Random(f"{self.number}/{purpose}")
 
     def _best(self, knob: Knob) -> Value:
         """The knob's value at the optimum: the workload moves it between two seeded places.

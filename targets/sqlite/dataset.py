@@ -103,7 +103,7 @@ def copy_database(source: Path, target: Path, shape: Shape) -> None:
 
 
 def _accounts(mix: Mix) -> Iterator[tuple[int, int, str]]:
-    rng = random.Random(_FILLER_SEED)  # noqa: S311 - filler, not a secret
+    rng = random.Random(_FILLER_SEED)
     text = rng.randbytes(_FILLER_CHARACTERS // 2).hex()
     last = len(text) - mix.row_bytes
     for account in range(mix.rows):

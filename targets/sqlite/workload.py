@@ -183,7 +183,7 @@ def transactions(mix: Mix, *, seed: int, connection: int) -> list[Transaction]:
     They are run in this order, and after the last one again from the first. Every hundred of them
     hold the shares of the mix exactly: two seeds differ in order and keys, not in amount of work.
     """
-    rng = random.Random(f"{seed}/{connection}")  # noqa: S311 - a workload, not a secret
+    rng = random.Random(f"{seed}/{connection}")
     longest = max(
         mix.reads_per_transaction, mix.updates_per_transaction, mix.inserts_per_transaction
     )

@@ -136,6 +136,33 @@ def test_an_interrupted_session_goes_on_and_loses_nothing(
     assert report["seed"] == 4
 
 
+def test_a_knob_changed_by_hand_ends_the_session_and_stays(tmp_path: Path) -> None:
+    arguments = ("tune", "simulated", "--trials", "30", "--set", "window_seconds=0.3")
+    state = tmp_path / "agents" / "simulated" / "target" / "state.json"
+    with subprocess.Popen(
+        command(tmp_path, *arguments), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        env=os.environ | {"PYTHONUNBUFFERED": "1"},
+    ) as process:  # fmt: skip
+        assert process.stdout is not None
+        for line in process.stdout:
+            if line.startswith("trial   3"):
+                break
+        before = json.loads(state.read_text())
+        by_hand = {**before, "timeout": before["timeout"] + 1}
+        state.write_text(json.dumps(by_hand))
+        out, _ = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert "stood-down" in out and "timeout" in out
+    after = json.loads(state.read_text())
+    assert after["timeout"] == by_hand["timeout"]
+    report = json.loads(lontra(tmp_path, "report", "1", "--json").stdout)
+    safe = report["baseline"]["configuration"]
+    assert {k: v for k, v in after.items() if k != "timeout"} == {
+        k: v for k, v in safe.items() if k != "timeout"
+    }
+    assert report["state"] == "stood-down"
+
+
 @pytest.mark.parametrize(
     ("arguments", "text"),
     [

@@ -21,7 +21,6 @@ from pathlib import Path
 from typing import Any
 
 import psutil
-
 from plan import AGENT, SERVER, WATCHDOG, WORKER
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "daemon"

@@ -360,21 +360,23 @@ def test_a_cancelled_window_ends_at_once_and_leaves_nothing(
 def test_a_killed_agent_leaves_no_worker_and_no_trace_in_the_next_window(
     make: Callable[..., SqliteAdapter], tmp_path: Path
 ) -> None:
-    adapter = make()
+    adapter = make(baseline="wal")
     program = (
         "import json, sys; from pathlib import Path\n"
         "from targets.sqlite.adapter import SqliteAdapter\n"
         "SqliteAdapter(json.loads(sys.argv[1]), Path(sys.argv[2])).measure()\n"
     )
-    settings = json.dumps({**SMALL, "window_seconds": 120.0, "warm_up_share": 0.0})
-    agent = subprocess.Popen([sys.executable, "-c", program, settings, str(tmp_path)])
+    long = {**adapter.settings, "window_seconds": 120.0, "warm_up_share": 0.0}
+    agent = subprocess.Popen([sys.executable, "-c", program, json.dumps(long), str(tmp_path)])
     try:
-        workers = _until(lambda: _workers(psutil.Process(agent.pid)))
+        _until(lambda: [log for log in adapter.folder.glob("window-*/*-wal") if log.stat().st_size])
+        workers = _workers(psutil.Process(agent.pid))
     finally:
         agent.kill()
         agent.wait()
     _, alive = psutil.wait_procs(workers, timeout=20)
-    assert not alive
+    assert workers
+    assert not alive, "a worker goes on without its agent"
     assert list(adapter.folder.glob("window-*"))
     assert adapter.measure().objectives
     assert not list(adapter.folder.glob("window-*"))
@@ -411,10 +413,8 @@ def _workers(process: psutil.Process) -> list[psutil.Process]:
     return [child for child in process.children() if "targets.sqlite.worker" in child.cmdline()]
 
 
-def _until(ask: Callable[[], list[psutil.Process]]) -> list[psutil.Process]:
+def _until(ask: Callable[[], object]) -> None:
     deadline = time.monotonic() + 30
-    while time.monotonic() < deadline:
-        if answer := ask():
-            return answer
+    while not ask():
+        assert time.monotonic() < deadline, "no window was begun in 30 s"
         time.sleep(0.02)
-    pytest.fail("no worker was started in 30 s")

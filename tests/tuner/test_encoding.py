@@ -86,7 +86,11 @@ def test_whole_rows_round_trip(name: str, data: st.DataObject) -> None:
 
 def test_special_values_have_a_fifth_of_the_axis() -> None:
     knob = integer(
-        "n", 1, 10**9, 5, special=(Special(value=0, meaning="off"), Special(value=-1, meaning="all"))
+        "n",
+        1,
+        10**9,
+        5,
+        special=(Special(value=0, meaning="off"), Special(value=-1, meaning="all")),
     )
     encoder = SpaceEncoder(KnobSpace((knob,)))
     drawn = Counter(

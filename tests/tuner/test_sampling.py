@@ -72,9 +72,7 @@ def test_a_constraint_on_an_inactive_knob_is_mended_by_what_switches_it() -> Non
     space = KnobSpace(
         (
             Knob(name="on", type=KnobType.BOOLEAN, default=False),
-            Knob(
-                name="n", type=KnobType.REAL, low=0.0, high=1.0, default=0.0, active_when="on"
-            ),
+            Knob(name="n", type=KnobType.REAL, low=0.0, high=1.0, default=0.0, active_when="on"),
         ),
         (Constraint(expression="n > 0.5"),),
     )
@@ -106,9 +104,7 @@ def test_neighbours_change_one_knob_each() -> None:
     encoder = encoder_of("mixed")
     origin = encoder.space.default()
     near = neighbours(encoder, origin)
-    changed = Counter(
-        name for one in near for name in encoder.space.differences(origin, one)
-    )
+    changed = Counter(name for one in near for name in encoder.space.differences(origin, one))
     assert all(len(encoder.space.differences(origin, one)) == 1 for one in near)
     assert set(changed) == {knob.name for knob in encoder.space}
     assert {one["mode"] for one in near} == {"a", "b", "c"}

@@ -227,3 +227,9 @@ def agent(server: Server) -> AgentVoice:
 def window() -> Callable[..., dict[str, Any]]:
     """Makes windows as an agent reports them."""
     return a_window
+
+
+@pytest.fixture(scope="session")
+def make_server_of() -> type[Server]:
+    """For modules that share one server among their tests."""
+    return Server

@@ -36,9 +36,7 @@ def test_registering_again_is_no_second_event(server: Any, agent: Any) -> None:
     assert len(server.store.events.list(kind="agent-registered")) == 2
 
 
-def test_another_installation_is_refused_while_the_first_one_lives(
-    server: Any, agent: Any
-) -> None:
+def test_another_installation_is_refused_while_the_first_one_lives(server: Any, agent: Any) -> None:
     other = replace(agent, instance="instance-2")
     response = other.register()
     assert (response.status_code, code(response)) == (409, "held")

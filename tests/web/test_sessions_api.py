@@ -11,7 +11,6 @@ import pytest
 from tuner.confirmation import confirm
 
 
-
 def test_an_operator_starts_a_session(server: Any, agent: Any, operator: Any) -> None:
     response = operator.post("sessions", {"target": "orders", "trials": 5, "seed": 3})
     assert response.status_code == 201
@@ -175,7 +174,9 @@ def test_events_are_followed_by_number(server: Any, agent: Any, viewer: Any) -> 
     assert viewer.get("events?kind=session-started").json["items"][0]["actor"] == "ops"
 
 
-def measured(server: Any, agent: Any, window: Any, number: int, value: float, **changes: Any) -> Any:
+def measured(
+    server: Any, agent: Any, window: Any, number: int, value: float, **changes: Any
+) -> Any:
     session = server.store.sessions.list().items[0]
     server.add_trial(session, number, **changes)
     leased = agent.work().json

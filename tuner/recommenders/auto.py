@@ -62,19 +62,20 @@ class AutoRecommender(SequentialRecommender):
         started = propose_start(history, state, rng)
         if started is not None:
             return started
-        turns = [(str(digest), str(lane)) for digest, lane in state.get("turns", ())]
+        turns = [(str(label), str(lane)) for label, lane in state.get("turns", ())]
         record = wins(history, turns)
-        lane = self._draw(record, rng)
+        lane = self.pick(record, rng)
         suggestion = lane.search(history, rng)
-        digest = _digest(history.encoder.key(suggestion.configuration))
+        label = digest(history.encoder.key(suggestion.configuration))
         won, taken = record.get(lane.name, (0, 0))
         words = f"Lane {lane.name} (won {won} of {taken} turns here). {suggestion.reason}"
         return (
             replace(suggestion, lane=lane.name, reason=words),
-            {**state, "turns": [*map(list, turns), [digest, lane.name]]},
+            {**state, "turns": [*map(list, turns), [label, lane.name]]},
         )
 
-    def _draw(self, record: dict[str, tuple[int, int]], rng: np.random.Generator) -> Lane:
+    def pick(self, record: Mapping[str, tuple[int, int]], rng: np.random.Generator) -> Lane:
+        """Whose turn is next, given each lane's turns won and taken."""
         draws = []
         for lane in self._lanes:
             won, taken = record.get(lane.name, (0, 0))
@@ -91,13 +92,13 @@ def wins(history: History, turns: list[tuple[str, str]]) -> dict[str, tuple[int,
         cost = float(history.costs_of(one).mean()) if one.acceptable else np.inf
         won = cost < best
         best = min(best, cost)
-        lane = lane_of.get(_digest(one.key))
+        lane = lane_of.get(digest(one.key))
         if lane is not None:
             before = record.get(lane, (0, 0))
             record[lane] = (before[0] + won, before[1] + 1)
     return record
 
 
-def _digest(key: str) -> str:
+def digest(key: str) -> str:
     """Short, for the state is stored with every trial."""
     return hashlib.sha256(key.encode()).hexdigest()[:12]

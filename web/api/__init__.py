@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
+from flask import Flask
+
 from web.api import (
     agents,
     events,
@@ -13,7 +18,7 @@ from web.api import (
     tokens,
     trials,
 )
-from web.openapi import ApiBlueprint, LontraApi
+from web.openapi import ApiBlueprint, LontraApi, make_api
 
 BLUEPRINTS: tuple[ApiBlueprint, ...] = (
     targets.blueprint,
@@ -32,3 +37,10 @@ def register_api(api: LontraApi) -> None:
     for blueprint in BLUEPRINTS:
         api.register_blueprint(blueprint)
     reference.register(api)
+
+
+def api_document() -> Mapping[str, Any]:
+    """The OpenAPI document, without a server or a knowledge base behind it."""
+    api = make_api(Flask(__name__))
+    register_api(api)
+    return api.document()

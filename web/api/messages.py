@@ -45,8 +45,8 @@ from web.api.fields import (
     numbers,
 )
 
-# Far above any catalogue; checking a space takes quadratic time in its knobs.
-MAXIMUM_KNOBS = 1_000
+# Far above any catalogue or trial; checking a space takes quadratic time in its knobs.
+MAXIMUM_ITEMS = 1_000
 
 Options = dict[str, Any]
 
@@ -60,7 +60,7 @@ _SPECIAL: Mapping[tuple[type, str], Callable[[Options], fields.Field[Any]]] = {
     (Registration, "safe"): lambda o: configuration(**o),
     (Registration, "in_force"): lambda o: configuration(**o),
     (Description, "objectives"): lambda o: fields.List(
-        _nested(Objective, {}), validate=validate.Length(min=1, max=MAXIMUM_KNOBS), **o
+        _nested(Objective, {}), validate=validate.Length(min=1, max=MAXIMUM_ITEMS), **o
     ),
     (StateReport, "state"): lambda o: Choice(("applying", "measuring"), **o),
     (WindowReport, "arm"): lambda o: Choice((BASELINE_ARM, CANDIDATE_ARM), **o),
@@ -135,7 +135,7 @@ def _field(hint: Any, options: Options) -> fields.Field[Any]:
         return _field(real[0], options) if len(real) == 1 else Scalar(**options)
     if origin is tuple:
         item = _field(arguments[0], {})
-        return fields.List(item, validate=validate.Length(max=_longest(arguments[0])), **options)
+        return fields.List(item, validate=validate.Length(max=MAXIMUM_ITEMS), **options)
     if isinstance(origin, type) and issubclass(origin, Mapping):
         if arguments[1] is Any:
             return free_object(**options)
@@ -153,10 +153,6 @@ def _nested(record: type, options: Options) -> fields.Field[Any]:
 
 def _value(hint: Any) -> fields.Field[Any]:
     return _field(hint, {"allow_none": type(None) in typing.get_args(hint)})
-
-
-def _longest(hint: Any) -> int:
-    return MAXIMUM_KNOBS if dataclasses.is_dataclass(hint) and hint is not WindowReport else 10_000
 
 
 _PLAIN: Mapping[Any, Callable[..., fields.Field[Any]]] = {

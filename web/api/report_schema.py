@@ -65,6 +65,8 @@ class ReportConfirmation(ma.Schema):
     ratio = _value()
     ci95 = fields.List(fields.Float(), required=True, allow_none=True)
     pairs = fields.Integer(required=True)
+    baseline_value = _value(metadata={"description": "mean of the paired windows"})
+    incumbent_value = _value(metadata={"description": "mean of the paired windows"})
     verdict = _text(metadata={"enum": ["better", "worse", "no gain found", "undecided"]})
     words = _text()
 
