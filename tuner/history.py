@@ -146,9 +146,11 @@ class History:
         return self.encoder.encode_many([one.configuration for one in self.measured])
 
     @cached_property
-    def pending_rows(self) -> Rows:
-        """(n_pending, n_columns): the configurations in flight, encoded."""
-        return self.encoder.encode_many(self.pending)
+    def uninformative_rows(self) -> Rows:
+        """(m, n_columns): what is in flight or failed: no cost is known, and none is to be sought
+        there. A model that leaves them out finds them as uncertain, and as tempting, as ever."""
+        failed = [one.configuration for one in self.failed]
+        return self.encoder.encode_many([*self.pending, *failed])
 
     @cached_property
     def costs(self) -> NDArray[np.float64]:

@@ -136,13 +136,13 @@ def loss(problem: Problem, configuration: Configuration) -> float:
     """How far from its optimum a configuration is: 0 is best; the first knobs count most."""
     encoder = SpaceEncoder(problem.space, problem.pins)
     total = 0.0
-    weight = 1.0
+    weight = 2.0
     for column, position in zip(encoder.columns, encoder.encode(configuration), strict=True):
         if column.kind is ColumnKind.CATEGORICAL:
             total += weight * float(position != column.count - 1)
         else:
             total += weight * float(position - OPTIMUM) ** 2
-        weight = max(0.1, weight * 0.7)
+        weight = max(0.2, weight * 0.7)
     return total
 
 

@@ -165,6 +165,7 @@ class Agent:
             clock=self._clock,
             rng=self._rng,
         )
+        self._rounds.resume(left)
         self._liaison.event("agent-started", f"agent of {config.target} ({config.adapter})")
         try:
             self._rounds.register()

@@ -55,7 +55,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except InvalidConfig as error:
         sys.stderr.write(f"lontra agent: {error}\n")
         return WRONG_USAGE
-    except LontraError as error:
+    except (LontraError, OSError) as error:
         sys.stderr.write(f"lontra agent: {error}\n")
         return FAILED
 

@@ -49,7 +49,7 @@ class Host:
     def look(self) -> Sight:
         """The counters now."""
         cpu = psutil.cpu_times()
-        disk = psutil.disk_io_counters()
+        disk = _disk()
         return Sight(
             elapsed=time.monotonic(),
             busy=cpu.user + cpu.nice + cpu.system + cpu.irq + cpu.softirq,
@@ -57,8 +57,8 @@ class Host:
             steal=cpu.steal,
             iowait=cpu.iowait,
             pressure=_pressure(),
-            disk_read=disk.read_bytes if disk else 0.0,
-            disk_write=disk.write_bytes if disk else 0.0,
+            disk_read=disk[0],
+            disk_write=disk[1],
         )
 
     def contamination(self, before: Sight) -> dict[str, float | None]:
@@ -98,6 +98,15 @@ def _between(before: Sight, after: Sight) -> dict[str, float | None]:
     for name, total in after.pressure.items():
         result[f"{name}_pressure"] = (total - before.pressure.get(name, total)) / wall
     return result
+
+
+def _disk() -> tuple[float, float]:
+    """Bytes read and written so far by all disks; zeros where this container shows none."""
+    try:
+        counters = psutil.disk_io_counters()
+    except (NotImplementedError, OSError):
+        counters = None
+    return (counters.read_bytes, counters.write_bytes) if counters else (0.0, 0.0)
 
 
 def _pressure() -> dict[str, float]:

@@ -41,7 +41,7 @@ def settle_interrupted(
         )
     if left["closed"]:
         return None
-    before = left["died_in"]
+    before = left["opened"].get("died_in")
     if left["working"] is None:
         return dict(before) if before else None
     trial, epoch = left["working"]

@@ -9,6 +9,7 @@ and the records that can still be read decide (`targets.agent.recovery`).
 |-------------|------------------------------------|---------------------------------------------|
 | `opened`    | adapter, settings, workdir, cwd,   | an agent starts; `snapshot` is the safe     |
 |             | snapshot, epochs, died_in          | configuration                               |
+| `taken`     | trial, epoch, session              | a trial is begun                            |
 | `intent`    | trial, epoch, configuration        | the configuration is about to be set        |
 | `set`       | trial, epoch                       | the adapter came back                       |
 | `read-back` | trial, epoch, in_force             | what is in force                            |
@@ -48,6 +49,7 @@ class Kind(StrEnum):
     """The kinds of record."""
 
     OPENED = "opened"
+    TAKEN = "taken"
     INTENT = "intent"
     SET = "set"
     READ_BACK = "read-back"

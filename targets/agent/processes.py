@@ -6,10 +6,11 @@ Standard library only: the watchdog stays small by importing nothing else.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
-import select
 import signal
 import time
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ _SYSTEM_TICKS = 12
 _START_TIME = 19
 """Fields of /proc/PID/stat counted from the state, which follows the name (proc(5))."""
 
-_POLL_SECONDS = 0.05
+_POLL_SECONDS = 0.02
 
 
 @dataclass(frozen=True)
@@ -95,20 +96,18 @@ class ProcessMark:
         """Send a signal to this process and no other; answers whether it was there to get it.
 
         The pid is pinned by a pidfd before the start time is compared, so that no new process
-        can take the pid in between.
+        can take the pid in between; a kernel before 5.3 has none, and leaves that instant.
         """
         try:
-            descriptor = os.pidfd_open(self.pid)
+            with _pinned(self.pid) as descriptor:
+                if not self.alive:
+                    return False
+                if descriptor is None:
+                    os.kill(self.pid, number)
+                else:
+                    signal.pidfd_send_signal(descriptor, number)
         except ProcessLookupError:
             return False
-        try:
-            if not self.alive:
-                return False
-            signal.pidfd_send_signal(descriptor, number)
-        except ProcessLookupError:
-            return False
-        finally:
-            os.close(descriptor)
         return True
 
     def kill(self, *, wait_seconds: float) -> bool:
@@ -123,26 +122,30 @@ class ProcessMark:
             remaining = deadline - time.monotonic()
             if remaining <= 0:
                 return False
-            with contextlib.suppress(ProcessLookupError):
-                self._wait_a_while(remaining)
+            time.sleep(min(remaining, _POLL_SECONDS))
         return True
-
-    def _wait_a_while(self, seconds: float) -> None:
-        descriptor = os.pidfd_open(self.pid)
-        try:
-            poll = select.poll()
-            poll.register(descriptor, select.POLLIN)
-            # Readable at death; the short limit covers a pid taken over by another process.
-            poll.poll(1000 * min(seconds, 1.0))
-        finally:
-            os.close(descriptor)
-        time.sleep(min(seconds, _POLL_SECONDS) if not self.alive else 0)
 
     def _own_stat(self) -> list[str] | None:
         if not self.same_view:
             return None
         fields = _stat(self.pid)
         return fields if fields is not None and int(fields[_START_TIME]) == self.started else None
+
+
+@contextlib.contextmanager
+def _pinned(pid: int) -> Iterator[int | None]:
+    """A pidfd, None where the kernel has none; raises ProcessLookupError."""
+    try:
+        descriptor = os.pidfd_open(pid)
+    except OSError as error:
+        if error.errno != errno.ENOSYS:
+            raise
+        yield None
+        return
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
 
 
 def _stat(pid: int) -> list[str] | None:

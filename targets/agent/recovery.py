@@ -26,6 +26,7 @@ class Standing:
         dirty: something else than the snapshot may be in force.
         epochs: trial -> the highest epoch seen.
         working: the (trial, epoch) that was under way, until its result was on disk.
+        session: the session of the last trial.
         killed: the `killed` record's fields, when the watchdog ended the last agent.
         restored: the last `restored` record's fields since `opened`.
         closed: the agent ended in order.
@@ -37,6 +38,7 @@ class Standing:
     dirty: bool = False
     epochs: Mapping[int, int] = field(default_factory=dict)
     working: tuple[int, int] | None = None
+    session: int | None = None
     killed: Mapping[str, Any] | None = None
     restored: Mapping[str, Any] | None = None
     closed: bool = False
@@ -63,16 +65,13 @@ class Standing:
                 return Standing(
                     opened={name: fields[name] for name in fields if name != "snapshot"},
                     snapshot=fields["snapshot"],
+                    session=fields.get("session", self.session),
                     epochs=_newest({**self.epochs, **_read_epochs(fields.get("epochs", {}))}),
                 )
+            case Kind.TAKEN:
+                return replace(self._seen(fields), session=fields["session"])
             case Kind.INTENT | Kind.PROMOTING:
-                trial, epoch = fields["trial"], fields["epoch"]
-                return replace(
-                    self,
-                    dirty=True,
-                    working=(trial, epoch),
-                    epochs=_newest({**self.epochs, trial: max(epoch, self.epochs.get(trial, 0))}),
-                )
+                return replace(self._seen(fields), dirty=True)
             case Kind.FINISHED:
                 return replace(self, working=None)
             case Kind.KILLED:
@@ -89,6 +88,14 @@ class Standing:
             case _:
                 return self
 
+    def _seen(self, fields: Mapping[str, Any]) -> Standing:
+        """The standing with this trial under way at this epoch."""
+        trial, epoch = fields["trial"], fields["epoch"]
+        highest = max(epoch, self.epochs.get(trial, 0))
+        return replace(
+            self, working=(trial, epoch), epochs=_newest({**self.epochs, trial: highest})
+        )
+
     def stale(self, trial: int, epoch: int) -> bool:
         """Whether a newer epoch of this trial was seen."""
         return epoch < self.epochs.get(trial, 0)
@@ -99,11 +106,11 @@ class Standing:
         return self.opened is not None and not self.dirty and self.working is None
 
     def compacted(self) -> dict[str, Any]:
-        """The fields of one `opened` record that stands for all so far. Only when
-        `settled`."""
+        """The fields of one `opened` record that stands for all so far; only when `settled`."""
         return {
             **(self.opened or {}),
             "snapshot": self.snapshot,
+            "session": self.session,
             "epochs": {str(trial): epoch for trial, epoch in self.epochs.items()},
         }
 

@@ -85,6 +85,7 @@ class Rounds:
         """One round; raises AgentRefused (`Agent.step`)."""
         self._look_after_knobs()
         if self._restore_failed:
+            self._deliver()
             return Activity(
                 kind=ActivityKind.UNSAFE,
                 reason="the safe configuration could not be put back",
@@ -129,6 +130,27 @@ class Rounds:
         self._look_after_knobs()
         self._go_home_after_grace()
 
+    def resume(self, left: Mapping[str, Any]) -> None:
+        """Take up where the agent before left off; `left` is what the watchdog found.
+
+        What differs from its safe configuration was changed while no agent lived: what is in
+        force now is the safe configuration, and the session is left alone.
+        """
+        self._session = left["session"]
+        opened, safe = left["opened"] or {}, left["safe"]
+        same_target = (opened.get("adapter"), opened.get("settings")) == (
+            self._config.adapter,
+            dict(self._config.settings),
+        )
+        if left["closed"] or safe is None or not same_target:
+            return
+        now = self._control.safe.configuration
+        changes: Changes = {
+            name: (safe.get(name), now[name]) for name in now if now[name] != safe.get(name)
+        }
+        if changes:
+            self._stand_down(changes, "no agent lived then; nothing was put back over it")
+
     def register(self) -> None:
         """Present the agent, unless that is done; raises as `ServerClient.register` does."""
         self._liaison.register(
@@ -144,7 +166,7 @@ class Rounds:
         try:
             self._control.go_home(reason, trial=trial)
         except StoodDown as error:
-            self._let_go(error, trial=trial)
+            return self._let_go(error, trial=trial)
         except RestoreFailed as error:
             logger.error("not restored error=%s", error)
             if not self._restore_failed:
@@ -213,11 +235,15 @@ class Rounds:
                 details={"safe": dict(self._control.safe.configuration)},
             )
         self._worked_at = self._clock.monotonic()
+        self._deliver()
+        return result is not None
+
+    def _deliver(self) -> None:
+        """Send what is in the spool, if the server takes it now."""
         try:
             self._liaison.deliver()
         except LontraError as error:
-            logger.warning("the result waits in the spool error=%s", error)
-        return result is not None
+            logger.warning("messages wait in the spool error=%s", error)
 
     def _work(self, assignment: Assignment, asked_at: float) -> TrialResult | None:
         holding = Holding(assignment, asked_at=asked_at, clock=self._clock)
@@ -251,16 +277,24 @@ class Rounds:
             measured_at=self._clock.now().isoformat(),
         )
 
-    def _let_go(self, error: StoodDown, *, trial: int | None) -> None:
-        """Somebody else changed a knob: keep their values, and take no more of this session."""
+    def _let_go(self, error: StoodDown, *, trial: int | None) -> bool:
+        """Somebody else changed a knob: keep their values, and take no more of this session.
+        Answers whether that could be done."""
         try:
             changes = self._changes() or error.changes
             told = self._control.adopt(changes)
         # Reading the target may raise anything; the next round sees the change again.
         except Exception:
             logger.exception("could not let go yet")
-            return
+            return False
         self._restore_failed = False
+        self._stand_down(changes, told, trial=trial)
+        # The server knows another safe configuration than the one there is now.
+        self._liaison.forget_registration()
+        return True
+
+    def _stand_down(self, changes: Changes, told: str, *, trial: int | None = None) -> None:
+        """Tell what was changed outside, and take no more work of the session."""
         self._event(
             "knob-changed-outside",
             f"{stood_down(changes)}; {told}",
@@ -273,8 +307,6 @@ class Rounds:
         if self._session is not None:
             self._sessions_stood_down.add(self._session)
             self._session = None
-        # The server knows another safe configuration than the one there is now.
-        self._liaison.forget_registration()
 
     def _changes(self) -> Changes:
         """What somebody else changed; nothing while the target does not answer."""

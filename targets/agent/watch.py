@@ -29,6 +29,7 @@ SLOW_DISK_SECONDS = 60.0
 tuned target writes."""
 
 KILL_SECONDS = 5.0
+TOKEN_VARIABLE = "LONTRA_AGENT__SERVER__TOKEN"  # noqa: S105 - the name of one
 
 logger = logging.getLogger(__name__)
 
@@ -56,11 +57,14 @@ class Watch:
 
         Raises:
             RestoreFailed: what was left could not be put back within the time; it goes on trying.
+            WatchdogLost: none can be started.
         """
         with self._lock:
-            self._spawn(resume=False)
             try:
+                self._spawn(resume=False)
                 return self._await_ready(RECOVERY_SECONDS)
+            except OSError as error:
+                raise WatchdogLost(f"no watchdog can be started: {error}") from error
             except (LinkLost, LinkSilent) as error:
                 raise RestoreFailed(
                     f"what an earlier agent left in force could not be put back ({error}): see "
@@ -207,4 +211,4 @@ class Watch:
 
 def _environment() -> dict[str, str]:
     """This process's environment without the server's token, which a watchdog has no use for."""
-    return {name: value for name, value in os.environ.items() if not name.endswith("__TOKEN")}
+    return {name: value for name, value in os.environ.items() if name != TOKEN_VARIABLE}

@@ -42,6 +42,10 @@ from targets.agent.watchdog_log import log_to
 JOURNAL_LOCK_SECONDS = 30.0
 ANSWER_SECONDS = 2.0
 KILL_SECONDS = 10.0
+COMPUTING_SHARE = 0.02
+"""Of one core: what a process that computes gets even on a crowded machine, and one that hangs in
+a lock or a read never uses."""
+
 COMPACT_ABOVE_BYTES = 4 * 1024 * 1024
 
 logger = logging.getLogger("targets.agent.watchdog")
@@ -72,6 +76,7 @@ class Watchdog:
         self._dead_man_seconds = dead_man_seconds
         self._journal = Journal(state.journal)
         self._standing = Standing()
+        self._damaged = False
         self._heard = time.monotonic()
         self._phase = "start"
         self._phase_ends: float | None = None
@@ -85,6 +90,7 @@ class Watchdog:
         """
         reading = self._journal.open()
         self._standing = Standing.of(reading)
+        self._damaged = bool(reading.damage)
         before = self._standing
         if recover and self._standing.dirty and not self._restore("left behind by a dead agent"):
             return 1
@@ -146,7 +152,7 @@ class Watchdog:
         if self._phase_ends is None or self._agent.stopped:
             return False
         used = (self._ticks - before) / os.sysconf("SC_CLK_TCK")
-        return used > 0.2 * self._dead_man_seconds
+        return used > COMPUTING_SHARE * self._dead_man_seconds
 
     def _last_words(self) -> Verdict | None:
         """Whether the agent let go before its link ended."""
@@ -159,7 +165,7 @@ class Watchdog:
 
     def _serve(self) -> str:
         """Answer one message; answers its act, empty when it could not be done."""
-        message = self._link.receive(within_seconds=ANSWER_SECONDS)
+        message = self._link.receive(within_seconds=self._dead_man_seconds)
         answer: dict[str, Any] = {"answer": message.get("ask")}
         act = message.get("act")
         if act == "leave":
@@ -180,7 +186,7 @@ class Watchdog:
         return "" if "error" in answer else str(act)
 
     def _append(self, kind: Kind, fields: Mapping[str, Any]) -> dict[str, Any]:
-        if kind in (Kind.INTENT, Kind.PROMOTING):
+        if kind in (Kind.TAKEN, Kind.INTENT, Kind.PROMOTING):
             trial, epoch = fields["trial"], fields["epoch"]
             if self._standing.stale(trial, epoch):
                 newest = self._standing.epochs[trial]
@@ -188,8 +194,10 @@ class Watchdog:
         try:
             record = self._journal.append(kind, fields)
             self._standing = self._standing.after(record)
-            if self._standing.settled and self._journal.size_bytes > COMPACT_ABOVE_BYTES:
+            large = self._journal.size_bytes > COMPACT_ABOVE_BYTES
+            if self._standing.settled and (large or self._damaged):
                 self._journal.compact((Kind.OPENED, self._standing.compacted()))
+                self._damaged = False
         except OSError as error:
             return {"error": f"{self._state.journal}: {error.strerror or error}"}
         return {"seq": record.seq}
@@ -239,10 +247,12 @@ def _told(before: Standing, now: Standing) -> dict[str, Any]:
     """What a starting agent needs to know of the one before."""
     return {
         "working": before.working,
-        "died_in": (before.opened or {}).get("died_in"),
         "restored": now.restored,
         "killed": before.killed,
         "closed": before.closed or before.opened is None,
+        "session": before.session,
+        "opened": before.opened,
+        "safe": (before.snapshot or {}).get("configuration"),
     }
 
 

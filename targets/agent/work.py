@@ -79,7 +79,9 @@ class Work:
         """Carry it out. None: the trial is not this agent's to finish, so there is no result."""
         started = self._clock.monotonic()
         failure: TrialFailure | None = None
+        about = {"trial": self._assignment.trial, "epoch": self._assignment.epoch}
         try:
+            self._watch.record(Kind.TAKEN, {**about, "session": self._assignment.session})
             self._carry_out()
         except (Abandoned, StaleEpoch) as error:
             logger.warning("abandoned trial=%d reason=%s", self._assignment.trial, error)

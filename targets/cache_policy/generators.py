@@ -9,6 +9,7 @@ numbers. The patterns are those that the literature tells policies apart by: ske
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -131,7 +132,7 @@ def write_trace(path: Path, generator: str, *, requests: int, seed: int) -> None
     records["size"] = 1
     records["next"] = _next_requests(pages)
     path.parent.mkdir(parents=True, exist_ok=True)
-    written = path.with_suffix(".new")
+    written = path.with_suffix(f".{os.getpid()}")
     records.tofile(written)
     written.replace(path)
 

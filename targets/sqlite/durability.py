@@ -8,6 +8,10 @@ The owner fixes the class and the search stays inside it, because its space has 
 | consistent | nothing is lost     | the last commits may be missing; the file is whole           |
 | none       | nothing is lost     | the file may be corrupt: only for data that can be made anew |
 
+One gap is SQLite's own: with journal_mode=delete and synchronous=full, its default, the folder is
+not synced after the journal is removed, so that a power loss right after a commit can bring the
+journal back and with it undo the commit. synchronous=extra closes it; write-ahead mode has none.
+
 Never offered: journal_mode=off and journal_mode=memory, with which even a killed application
 leaves a corrupt file.
 
@@ -48,8 +52,9 @@ def restrict(
     """The part of the catalogue's space that is inside a class.
 
     A knob's default becomes SQLite's own (`defaults`) where that is inside. In the weaker classes
-    `synchronous` keeps its durability risk, so that an agent's policy has a say as well; the rule
-    on synchronous=normal holds only where a corrupt file is not accepted anyway.
+    `synchronous` keeps its durability risk, so that an agent's policy has a say as well. The rule
+    on synchronous=normal is needed in class `consistent` alone: `durable` does not have that level,
+    and `none` accepts what it guards against.
     """
     levels = _SYNCHRONOUS[durability]
     knobs = []

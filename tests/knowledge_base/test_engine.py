@@ -38,6 +38,13 @@ def test_sqlite_is_set_up_for_many_readers_and_a_patient_writer(database: Databa
     }
 
 
+def test_the_driver_begins_no_transaction_of_its_own(database: Database) -> None:
+    with database.read() as session:
+        driver = session.connection().connection.dbapi_connection
+        assert isinstance(driver, sqlite3.Connection)
+        assert driver.isolation_level is None
+
+
 def test_a_writer_holds_the_lock_from_its_first_moment(database: Database) -> None:
     other = sqlite3.connect(str(database.url.database), timeout=0, isolation_level=None)
     with database.write():

@@ -28,15 +28,6 @@ HERE = Path(__file__).parent
 TARGET = "batchd"
 WINDOW_SECONDS = 0.3
 
-PROMOTABLE = {
-    "batch_records": 4,
-    "flush_interval_ms": 1.0,
-    "compression_level": 1,
-    "cache_blocks": 40,
-    "queue_limit": 64,
-}
-"""Several times faster than the daemon's defaults on any machine: it will be promoted."""
-
 AGENT_TOML = """
 [server]
 url = "{url}"
@@ -63,13 +54,15 @@ class Gone(Exception):
     """Something did not happen in time."""
 
 
-def wait_for(what: str, holds: Callable[[], Any], *, seconds: float) -> Any:
+def wait_for(
+    what: str, holds: Callable[[], Any], *, seconds: float, poll_seconds: float = 0.02
+) -> Any:
     """Poll until it holds; answers what it answered. Raises Gone."""
     deadline = time.monotonic() + seconds
     while not (answer := holds()):
         if time.monotonic() > deadline:
             raise Gone(f"{what}: not within {seconds:g} s")
-        time.sleep(0.02)
+        time.sleep(poll_seconds)
     return answer
 
 
@@ -106,28 +99,25 @@ class Inspection:
                 self.samples.append(Sample(said["at"], said["running"], said["safe"]))
 
     @property
-    def safe(self) -> bool:
-        return self.samples[-1].safe
+    def last_safe(self) -> dict[str, Any] | None:
+        """The configuration in which the daemon was safe last."""
+        return next(sample.running for sample in reversed(self.samples) if sample.safe)
 
-    def safe_since(self, moment: float) -> float | None:
-        """When the daemon came to be safe, not before `moment`; None while it is not."""
-        last = self.samples[-1]
-        if not last.safe:
-            return None
-        began = last.at
-        for sample in reversed(self.samples):
-            if not sample.safe:
-                break
-            began = sample.at
-        return max(moment, began)
-
-    def first_safe(self, moment: float) -> float | None:
-        """The first time from `moment` on at which the daemon was safe."""
+    def safe_since(self, begin: float, *, steady_seconds: float = 0.0) -> float | None:
+        """The first moment from `begin` on at which the daemon was safe and then stayed so for
+        `steady_seconds`; None when there was none as yet."""
         samples = list(self.samples)
-        for sample, following in zip(samples, [*samples[1:], None], strict=True):
-            if sample.safe and (following is None or following.at > moment):
-                return max(moment, sample.at)
+        ends = [*(sample.at for sample in samples[1:]), time.monotonic()]
+        for sample, end in zip(samples, ends, strict=True):
+            since = max(begin, sample.at)
+            if sample.safe and end >= since + steady_seconds and end >= begin:
+                return since
         return None
+
+    def take_faults(self) -> list[str]:
+        """What was wrong since this was asked last."""
+        faults, self.faults = self.faults, []
+        return faults
 
     def close(self) -> None:
         self._process.kill()
@@ -176,14 +166,18 @@ class Ring:
         config.write_text(AGENT_TOML.format(url=self.url, folder=self.folder, target=TARGET))
         config.chmod(0o600)
         self.launch(WORKER)
-        self.launch(AGENT)
-        wait_for("the agent's registration", self._registered, seconds=60)
+        self.start_agent()
 
     def lontra(self, *arguments: str) -> str:
         """One command of Lontra's that ends by itself."""
         command = [sys.executable, "-m", "lontra.cli", *arguments]
         done = subprocess.run(
-            command, env=self._environment, cwd=self.folder, capture_output=True, text=True
+            command,
+            env=self._environment,
+            cwd=self.folder,
+            check=False,
+            capture_output=True,
+            text=True,
         )
         if done.returncode:
             raise Gone(f"lontra {' '.join(arguments)}: {done.stderr}")
@@ -221,47 +215,49 @@ class Ring:
     def processes(self, role: str) -> list[psutil.Process]:
         """A part's living processes; the server has several."""
         if role == WATCHDOG:
-            found = [child for child in self._children(AGENT) if _is_watchdog(child)]
-            self._known += [process for process in found if process not in self._known]
-            return found
-        process = self._processes[role]
-        if process.poll() is not None:
-            return []
-        others = self._children(role) if role == SERVER else []
-        return [psutil.Process(process.pid), *others]
+            found = [p for p in psutil.process_iter(["cmdline"]) if self._is_watchdog(p)]
+        elif self._processes[role].poll() is not None:
+            found = []
+        else:
+            found = [psutil.Process(self._processes[role].pid)]
+            found += found[0].children(recursive=True) if role == SERVER else []
+        self._known += [process for process in found if process not in self._known]
+        return found
 
-    def _children(self, role: str) -> list[psutil.Process]:
-        try:
-            return psutil.Process(self._processes[role].pid).children(recursive=True)
-        except psutil.NoSuchProcess:
-            return []
+    def _is_watchdog(self, process: psutil.Process) -> bool:
+        """Whether it is one of this ring's, whichever agent started it."""
+        argv = process.info["cmdline"] or []
+        return "targets.agent.watchdog" in argv and str(self.state) in argv and running(process)
 
     def runs(self, role: str) -> bool:
         """Whether a part lives and is not stopped."""
-        if role == WATCHDOG:
-            return any(_runs(process) for process in self._known if _is_watchdog(process))
-        return any(_runs(process) for process in self.processes(role))
+        return any(running(process) for process in self.processes(role))
 
-    def stopped(self) -> list[psutil.Process]:
-        """Everything that was stopped and still lives."""
-        return [process for process in self._known if _status(process) == psutil.STATUS_STOPPED]
-
-    def remember(self, processes: list[psutil.Process]) -> None:
-        """Processes to be found again by `stopped`, and to be ended at the end."""
-        self._known += [process for process in processes if process not in self._known]
+    def resume_stopped(self) -> None:
+        """Let everything that was stopped go on."""
+        for process in self._known:
+            if _status(process) == psutil.STATUS_STOPPED:
+                process.resume()
 
     def end_agent(self) -> None:
         """Ask the agent to end, as a supervisor would."""
         self._processes[AGENT].send_signal(signal.SIGTERM)
 
+    def start_agent(self) -> None:
+        """Start it, and wait until it has told the server what is safe."""
+        before = self._registered()
+        self.launch(AGENT)
+        wait_for("the agent", lambda: self._registered() not in ("", before), seconds=90)
+
     def agent_ended(self) -> bool:
+        """Whether the agent's process has."""
         return self._processes[AGENT].poll() is not None
 
     def set_by_hand(self, text: str) -> None:
         """Change the daemon's configuration as a person would, with no agent about."""
         (self.run_folder / "batchd.conf").write_text(text)
         command = [sys.executable, "client.py", "run", "reload"]
-        subprocess.run(command, cwd=self.folder / "daemon", check=True)
+        subprocess.run(command, cwd=self.folder / "daemon", check=True, timeout=30)
 
     # -- the API
 
@@ -286,14 +282,15 @@ class Ring:
             return False
         return True
 
-    def _registered(self) -> bool:
-        target = next(iter(self.api("/targets")["items"]), None)
-        return bool(target and target["described_at"])
+    def _registered(self) -> str:
+        """The incarnation of the agent that registered last; empty before there was one."""
+        agents = self.api("/agents")["items"]
+        return str(agents[0]["incarnation"]) if agents else ""
 
     def close(self) -> None:
         """End everything that was ever started, and what is left of it."""
         for role in (WATCHDOG, SERVER):
-            self.remember(self.processes(role))
+            self.processes(role)
         for process in self._known:
             try:
                 process.kill()
@@ -308,21 +305,16 @@ def _address(log: Path, said: int) -> str:
     return next((word for word in words if word.startswith("http://127.0.0.1:")), "")
 
 
-def _is_watchdog(process: psutil.Process) -> bool:
-    try:
-        return "targets.agent.watchdog" in process.cmdline()
-    except psutil.Error:
-        return False
-
-
 def _status(process: psutil.Process) -> str:
     try:
-        return str(process.status())
+        # A process id may be another's by now, which only is_running notices.
+        return str(process.status()) if process.is_running() else psutil.STATUS_DEAD
     except psutil.NoSuchProcess:
         return psutil.STATUS_DEAD
 
 
-def _runs(process: psutil.Process) -> bool:
+def running(process: psutil.Process) -> bool:
+    """Whether a process lives and is not stopped."""
     return _status(process) not in (
         psutil.STATUS_DEAD,
         psutil.STATUS_ZOMBIE,

@@ -90,8 +90,6 @@ def test_policies_that_fall_back_to_lru_are_not_offered() -> None:
         ("ghost_ratio", {"policy": "2q"}),
         ("ghost_ratio", {"policy": "mq"}),
         ("lifetime", {"policy": "mq"}),
-        # Pages reach the upper queues only when they are remembered for long.
-        ("queues", {"policy": "mq", "ghost_ratio": 4.0}),
     ],
 )
 def test_every_level_of_a_parameter_acts(bench: Bench, knob: str, rest: dict[str, Value]) -> None:

@@ -80,9 +80,7 @@ def random_schedule(adapter: Adapter, rng: random.Random) -> dict[str, Value]:
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize(
-    "size", [(1, 1, 1), (5, 3, 2), (33, 31, 65), (17, 130, 70)], ids=str
-)
+@pytest.mark.parametrize("size", [(1, 1, 1), (5, 3, 2), (33, 31, 65), (17, 130, 70)], ids=str)
 def test_random_schedules_of_odd_sizes_are_right(
     tmp_path: Path, size: tuple[int, int, int], dtype: str
 ) -> None:

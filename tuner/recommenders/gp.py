@@ -55,13 +55,14 @@ class GaussianProcessRecommender(SequentialRecommender):
         return suggest_by(history, model, rng, lane=self.name, by="Gaussian process"), state
 
     def _fit(self, history: History, *, seed: int) -> CostModel:
-        """Configurations in flight are told as middling ones."""
+        """What is in flight or failed is told as middling."""
         places = best_and_latest(history, int(self.options["history"]))
         standard = Standard.of(history.costs[places])
         columns = history.encoder.columns
+        middling = history.uninformative_rows
         optimizer = _optimizer(columns, seed=seed)
-        points = _points(columns, np.vstack((history.rows[places], history.pending_rows)))
-        targets = standard.targets(history.costs[places]).tolist() + [0.0] * len(history.pending)
+        points = _points(columns, np.vstack((history.rows[places], middling)))
+        targets = standard.targets(history.costs[places]).tolist() + [0.0] * len(middling)
         with warnings.catch_warnings():
             # Length scales at their bounds are no news on tens of points.
             warnings.simplefilter("ignore")

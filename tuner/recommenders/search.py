@@ -34,6 +34,11 @@ INTERVAL_SDS = 1.96
 SURE = 0.95
 """A chance to work that is not worth a word."""
 
+UNLIKELY = 0.25
+"""A smaller chance to work is taken only where there is nothing else."""
+
+LAST = 1e-9
+
 Candidates = list[dict[str, Value]]
 
 
@@ -62,8 +67,11 @@ class Scorer:
         """(n,): higher is better."""
         rows = self.history.encoder.encode_many(candidates)
         mean, sd = self.model.predict(rows)
-        improvement = expected_improvement(mean, sd, self.best_cost)
-        return improvement * self.acceptability.chance(rows)
+        chance = self.acceptability.chance(rows)
+        # Beyond a cliff a model promises so much that even a small chance would be taken, again
+        # and again; so what probably fails comes last, whatever it promises.
+        weight = np.where(chance < UNLIKELY, LAST * chance, chance)
+        return expected_improvement(mean, sd, self.best_cost) * weight
 
 
 def expected_improvement(mean: Vector, sd: Vector, best: float) -> Vector:

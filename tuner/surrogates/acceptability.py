@@ -48,7 +48,9 @@ class Acceptability:
             from sklearn.ensemble import ExtraTreesClassifier
         except ImportError as error:
             raise MissingExtra("learning from failures", "sklearn", "server") from error
-        trees = ExtraTreesClassifier(n_estimators=TREES, min_samples_leaf=2, random_state=seed)
+        trees = ExtraTreesClassifier(
+            n_estimators=TREES, min_samples_leaf=2, max_features=None, random_state=seed
+        )
         trees.fit(history.encoder.one_hot(np.vstack((history.rows, bad))), labels)
         return cls(history.encoder, trees)
 

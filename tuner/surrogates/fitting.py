@@ -33,7 +33,7 @@ class CostProcess(CostModel):
 
 
 def fit_gaussian_process(history: History) -> CostProcess:
-    """A process that counts configurations in flight as seen; needs two measured ones."""
+    """A process for which what is in flight or failed holds nothing new; needs two measured."""
     places = best_and_latest(history, LARGEST_FIT)
     costs, counts = history.costs[places], history.counts[places]
     standard = Standard.of(costs)
@@ -44,18 +44,18 @@ def fit_gaussian_process(history: History) -> CostProcess:
         counts=counts,
         noise=float(np.clip((history.noise.sd / standard.scale) ** 2, *NOISE_RANGE)),
     )
-    return CostProcess(surrogate=process.believing(history.pending_rows), standard=standard)
+    return CostProcess(surrogate=process.believing(history.uninformative_rows), standard=standard)
 
 
 def fit_forest(history: History, *, seed: int) -> CostModel:
-    """Trees that take configurations in flight for middling ones; need two measured ones."""
+    """Trees that take what is in flight or failed for middling; need two measured ones."""
     standard = Standard.of(history.costs)
-    n_pending = len(history.pending)
+    middling = history.uninformative_rows
     forest = Forest.fit(
         history.encoder,
-        np.vstack((history.rows, history.pending_rows)),
-        np.concatenate((standard.targets(history.costs), np.zeros(n_pending))),
-        counts=np.concatenate((history.counts, np.ones(n_pending))),
+        np.vstack((history.rows, middling)),
+        np.concatenate((standard.targets(history.costs), np.zeros(len(middling)))),
+        counts=np.concatenate((history.counts, np.ones(len(middling)))),
         seed=seed,
     )
     return CostModel(surrogate=forest, standard=standard)

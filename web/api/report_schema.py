@@ -69,6 +69,12 @@ class ReportConfirmation(ma.Schema):
     incumbent_value = _value(metadata={"description": "mean of the paired windows"})
     verdict = _text(metadata={"enum": ["better", "worse", "no gain found", "undecided"]})
     words = _text()
+    baseline_value = fields.Float(
+        allow_none=True, metadata={"description": "mean of the confirmation's baseline windows"}
+    )
+    incumbent_value = fields.Float(
+        allow_none=True, metadata={"description": "mean of the confirmation's incumbent windows"}
+    )
 
 
 class ReportTrial(ma.Schema):

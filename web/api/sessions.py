@@ -141,6 +141,7 @@ def get_report(session_id: int) -> Response:
     method="POST",
     scope=Scope.OPERATOR,
     body=ActSchema,
+    body_required=False,
     answer=Answer(SessionSchema),
     problems=("conflict",),
 )
@@ -155,6 +156,7 @@ def pause_session(act: dict[str, str], session_id: int) -> dict[str, Any]:
     method="POST",
     scope=Scope.OPERATOR,
     body=ActSchema,
+    body_required=False,
     answer=Answer(SessionSchema),
     problems=("conflict",),
 )
@@ -169,6 +171,7 @@ def resume_session(act: dict[str, str], session_id: int) -> dict[str, Any]:
     method="POST",
     scope=Scope.OPERATOR,
     body=ActSchema,
+    body_required=False,
     answer=Answer(SessionSchema),
     problems=("conflict",),
 )

@@ -231,7 +231,7 @@ def state_dir(tmp_path: Path) -> Path:
 @pytest.fixture
 def awkward(
     tmp_path: Path, state_dir: Path, monkeypatch: pytest.MonkeyPatch
-) -> Callable[[str], Any]:
+) -> Iterator[Callable[[str], Any]]:
     """Install the adapter `awkward`, as pip would, for this process and its children; answers how
     to put it into a mood."""
     site = tmp_path / "site"
@@ -247,11 +247,10 @@ def awkward(
     monkeypatch.setenv("PYTHONPATH", str(site))
 
     def be(mood: str) -> None:
-        folder = state_dir / "target"
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / "mood").write_text(mood)
+        state_dir.with_name("mood").write_text(mood)
 
-    return be
+    yield be
+    be("")  # or a watchdog would go on trying to restore
 
 
 @pytest.fixture
@@ -345,7 +344,12 @@ def start_daemon(tmp_path: Path, state_dir: Path, loopback: str) -> Iterator[Cal
     `window_seconds` says otherwise. Ended at the end of the test."""
     with contextlib.ExitStack() as stack:
 
-        def start(*, dead_man_seconds: float = 1.5, window_seconds: float = 60.0) -> Daemon:
+        def start(
+            *,
+            dead_man_seconds: float = 1.5,
+            window_seconds: float = 60.0,
+            adapter: str = "simulated",
+        ) -> Daemon:
             config = tmp_path / "agent.toml"
             config.write_text(
                 f"""
@@ -359,7 +363,7 @@ def start_daemon(tmp_path: Path, state_dir: Path, loopback: str) -> Iterator[Cal
                 idle_grace_seconds = 0.3
                 [target]
                 name = "box"
-                adapter = "simulated"
+                adapter = "{adapter}"
                 settings = {{ noise = 0.0, window_seconds = {window_seconds} }}
                 """
             )
@@ -369,6 +373,17 @@ def start_daemon(tmp_path: Path, state_dir: Path, loopback: str) -> Iterator[Cal
             return daemon
 
         yield start
+
+
+@pytest.fixture
+def start_awkward(start_daemon: Any, awkward: Any) -> Callable[[str], Daemon]:
+    """Real agents of the adapter `awkward`, in a mood once they have started."""
+
+    def start(mood: str) -> Daemon:
+        awkward(mood)
+        return start_daemon(adapter="awkward", window_seconds=0.01)
+
+    return start
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable
 from typing import Any
 
@@ -144,6 +145,34 @@ def test_a_start_is_refused_while_what_was_left_cannot_be_put_back(
         make_agent(adapter="awkward")
     awkward("")
     eventually(lambda: target.read() == safe)
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_target_that_cannot_be_restored_is_told_at_once(
+    run_trial: Any, server: Any, awkward: Any, eventually: Any
+) -> None:
+    agent, _, _ = run_trial("")
+    awkward("restore-fails")
+    eventually(lambda: agent.step().kind is ActivityKind.UNSAFE)
+    agent.step()
+    assert "restore-failed" in server.event_kinds()
+
+
+@pytest.mark.slow
+@pytest.mark.survival
+def test_a_window_that_hangs_costs_its_agent_once_and_the_trial_for_good(
+    start_awkward: Any, server: Any, eventually: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Even a window of the safe configuration, for which nothing was set or is to be restored."""
+    daemon = start_awkward("measure-hangs")
+    eventually(lambda: server.registrations)
+    server.assign(server.registrations[0].safe, timeout_seconds=0.5)
+    assert daemon.wait(30.0) == -signal.SIGKILL
+    start_awkward("")
+    eventually(lambda: server.results)
+    [(trial, result)] = server.results
+    assert (trial, result.failure) == (1, "timed-out")
+    assert "measure did not end within its limit" in result.message
 
 
 def test_a_trial_that_killed_three_agents_is_given_up(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import os
 import signal
 import socket
@@ -115,6 +116,18 @@ def test_a_process_whose_mark_does_not_fit_is_never_killed(hold: Any, lock: Agen
     assert mark.kill(wait_seconds=5.0)
     process.wait()
     assert not mark.alive
+
+
+def test_a_kernel_without_pidfds_is_served_too(hold: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    process = hold("beating")
+    mark = ProcessMark.of(process.pid)
+    assert mark is not None
+
+    def missing(pid: int) -> int:
+        raise OSError(errno.ENOSYS, "Function not implemented")
+
+    monkeypatch.setattr(os, "pidfd_open", missing)
+    assert mark.kill(wait_seconds=5.0)
 
 
 def test_a_zombie_counts_as_dead() -> None:

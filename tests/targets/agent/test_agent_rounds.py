@@ -44,7 +44,8 @@ def test_a_trial_is_journalled_applied_measured_and_told(
     assert activity.trial == 1
     assert target.read() == candidate
     assert kinds(state_dir) == [
-        Kind.OPENED, Kind.INTENT, Kind.SET, Kind.READ_BACK, Kind.MEASURED, Kind.FINISHED,
+        Kind.OPENED, Kind.TAKEN, Kind.INTENT, Kind.SET, Kind.READ_BACK, Kind.MEASURED,
+        Kind.FINISHED,
     ]  # fmt: skip
     assert server.states == [(1, "applying"), (1, "measuring")]
     [(trial, result)] = server.results
@@ -187,7 +188,7 @@ def test_heartbeats_carry_the_trial_what_is_in_force_and_the_host(
     make_agent: MakeAgent, server: Any, eventually: Any
 ) -> None:
     server.heartbeat_seconds = 0.1
-    agent = make_agent(settings={"noise": 0.0, "window_seconds": 3.0})
+    agent = make_agent(settings={"noise": 0.0, "window_seconds": 1.8})
     candidate = {**server.registrations[0].safe, "buffer": 30}
     server.assign(candidate, trial=5, epoch=7)
     agent.step()
@@ -270,6 +271,10 @@ def test_an_older_epoch_is_never_applied_again_not_even_after_a_restart(
     again.step()
     assert target.read() == safe
     assert len(server.results) == 1, "no result of a stale epoch"
+    server.leased = None
+    server.assign(safe, trial=1, epoch=4)
+    again.step()
+    assert len(server.results) == 1, "not even where nothing would have to be changed"
 
 
 def test_a_lease_that_ran_out_forbids_every_further_change(

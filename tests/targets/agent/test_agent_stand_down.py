@@ -140,3 +140,25 @@ def test_a_change_at_rest_is_the_new_safe_configuration(
     agent.step()
     assert "knob-changed-outside" in server.event_kinds()
     assert server.registrations[-1].safe == {**safe, "buffer": 8}
+
+
+def test_a_change_while_no_agent_lived_is_noticed_by_the_next(
+    make_agent: Callable[..., Agent], server: Any, target: Any, state_dir: Any
+) -> None:
+    agent = make_agent()
+    safe = server.registrations[0].safe
+    server.assign({**safe, "buffer": 40}, session=8)
+    agent.step()
+    agent._rounds.go_home("no work")
+    agent._release()  # what a kill -9 at rest leaves: everything safe, the journal not closed
+    target.set(buffer=8)
+    again = make_agent()
+    again.step()
+    [event] = [event for event in server.events if event.kind == "knob-changed-outside"]
+    assert event.session == 8, "the session that was under way, as the journal remembers it"
+    assert event.details["changes"] == {"buffer": [5, 8]}
+    assert server.registrations[-1].safe == {**safe, "buffer": 8}
+    server.assign({**safe, "buffer": 50}, session=8, trial=2)
+    again.step()
+    assert target.read() == {**safe, "buffer": 8}
+    assert server.results[-1][1].failure == "cancelled"

@@ -58,7 +58,7 @@ if exec_mode == "hang-with-beats":
 if exec_mode == "no-beats":
     time.sleep(600)
 if exec_mode == "busy-without-beats":
-    watch.phase("measure", 4.0)
+    watch.phase("measure", 3.0)
     busy()
 if exec_mode == "child-keeps-the-link":
     if os.fork() == 0:
@@ -129,7 +129,7 @@ def test_an_agent_that_computes_within_a_limited_phase_is_let_be_until_the_limit
 ) -> None:
     busy = rogue("busy-without-beats")
     with pytest.raises(subprocess.TimeoutExpired):
-        busy.process.wait(2.5)
+        busy.process.wait(1.8)
     assert not busy.restored()
     eventually(busy.restored)
     assert busy.process.wait(5) == -signal.SIGKILL
@@ -227,6 +227,17 @@ def test_restore_goes_by_what_can_be_read_of_a_damaged_journal(left_behind: Stat
     left_behind.journal.write_bytes(lines[0] + lines[1].replace(b"40", b"41"))
     assert restore(left_behind).returncode == 0
     assert buffer(left_behind) == 5
+
+
+def test_a_damaged_journal_is_replaced_once_the_target_is_safe(
+    left_behind: StateDir, make_agent: Any, server: Any
+) -> None:
+    with left_behind.journal.open("ab") as file:
+        file.write(b"damage\n")
+    make_agent(settings={})
+    assert buffer(left_behind) == 5
+    assert read_journal(left_behind.journal).damage == ()
+    assert (left_behind.root / "journal.jsonl.damaged").read_bytes().endswith(b"damage\n")
 
 
 def test_two_restorings_do_not_run_at_once(

@@ -1,4 +1,4 @@
-"""An adapter that misbehaves as the file `mood` in its folder says. Installed by a fixture."""
+"""An adapter that misbehaves as the file `mood`, beside the state directory, says."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class AwkwardAdapter(SimulatedAdapter):
 
     @property
     def mood(self) -> str:
-        file = self.workdir / "mood"
+        file = self.workdir.parent.parent / "mood"
         return file.read_text() if file.exists() else ""
 
     def apply(self, configuration: Any) -> Applied:

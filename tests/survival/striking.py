@@ -1,0 +1,177 @@
+"""One run: wait for the record, strike, see the daemon safe again, bring everything back."""
+
+from __future__ import annotations
+
+import contextlib
+import random
+import signal
+import time
+
+import psutil
+from inspector import JournalTail
+from plan import AGENT, RANDOM, SERVER, TRIAL_RECORDS, WATCHDOG, WORKER, Run
+from ring import Gone, Inspection, Ring, running, wait_for
+from sessions import Sessions
+
+STEADY_SECONDS = 1.5
+"""How long the daemon must stay safe before it is believed: an orphan of the struck agent's, one
+of its commands, might still be at work. Not counted."""
+
+STALE_SECONDS = 3.0
+"""How long the daemon is watched after a stale agent or watchdog was resumed."""
+
+RECORD_SECONDS = 180.0
+RECOVERY_SECONDS = 90.0
+"""Far more than is promised, so that a failure is told with its figure."""
+
+RANDOM_SECONDS = 2.5
+
+Stopped = list[tuple[str, psutil.Process]]
+
+
+class Striker:
+    """Carries out runs on a ring under the eyes of the inspector."""
+
+    def __init__(self, ring: Ring, sessions: Sessions, rng: random.Random) -> None:
+        self._ring = ring
+        self._sessions = sessions
+        self._rng = rng
+        self.inspection = Inspection(ring.run_folder, ring.journal)
+
+    def prepare(self, run: Run) -> None:
+        """A session under way that will come to what the run waits for."""
+        if self._sessions.promoting or run.promotes:
+            if self._sessions.state:
+                self._sessions.await_end()
+            self._defaults_by_hand()
+        if self._sessions.ended:
+            self._sessions.begin(promote=run.promotes)
+
+    def strike(self, run: Run) -> tuple[float, Stopped]:
+        """Wait for the record and strike; when that was, and who was stopped by it."""
+        tail = JournalTail(self._ring.journal)
+        tail.new()
+        if run.after:
+            self._await_record(tail, "set", run)
+            self._bring_about(run.after)
+        targets = self._targets(run)
+        self._await_record(tail, "intent" if run.at == RANDOM else run.at, run)
+        if run.after == "start":
+            targets = self._targets(run)  # its watchdog has only now been born
+        if run.at == RANDOM:
+            time.sleep(self._rng.uniform(0.0, RANDOM_SECONDS))
+        for _, process, blow in targets:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.send_signal(blow)
+        struck_at = time.monotonic()
+        wait_for(
+            "the blows' effect",
+            lambda: not any(running(process) for _, process, _ in targets),
+            seconds=10,
+        )
+        return struck_at, [
+            (role, process) for role, process, blow in targets if blow == signal.SIGSTOP
+        ]
+
+    def see_safe(self, run: Run, struck_at: float) -> float:
+        """Wait until the daemon is safe; after how many seconds it was. Raises Gone."""
+        ring = self._ring
+        if run.resume_seconds is not None:
+            with self._sessions.paused():
+                time.sleep(run.resume_seconds)
+                begin = time.monotonic()
+                ring.resume_stopped()
+                return self._await_safe(begin, STEADY_SECONDS)
+        if ring.runs(AGENT) or ring.runs(WATCHDOG):
+            # With agent, server and worker alive the session goes on under another watchdog:
+            # the daemon is safe for a moment only.
+            goes_on = all(map(ring.runs, (AGENT, SERVER, WORKER)))
+            return self._await_safe(struck_at, 0.0 if goes_on else STEADY_SECONDS)
+        with self._sessions.paused():
+            time.sleep(run.restart_seconds)
+            begin = time.monotonic()
+            ring.launch(AGENT)
+            return self._await_safe(begin, STEADY_SECONDS)
+
+    def bring_back(self, stopped: Stopped) -> list[str]:
+        """Restart what died, as a supervisor would, and resume what was stopped; what is wrong."""
+        ring = self._ring
+        for role in (SERVER, WORKER):
+            for process in (process for victim, process in stopped if victim == role):
+                process.resume()
+            if not ring.processes(role):
+                ring.launch(role)
+        wait_for("the server", ring.answers, seconds=60)
+        stale = [process for role, process in stopped if role in (AGENT, WATCHDOG)]
+        if not stale:
+            self._start_agent_if_gone()
+            return []
+        with self._sessions.paused():
+            self._start_agent_if_gone()
+            self._await_safe(time.monotonic(), STEADY_SECONDS)
+            begin = time.monotonic()
+            for process in stale:
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    process.resume()
+            time.sleep(STALE_SECONDS)
+            if self.inspection.safe_since(begin) == begin:
+                return []
+            return ["a stale agent that was resumed changed something"]
+
+    def _await_safe(self, begin: float, steady_seconds: float) -> float:
+        since = wait_for(
+            "a safe configuration",
+            lambda: self.inspection.safe_since(begin, steady_seconds=steady_seconds),
+            seconds=RECOVERY_SECONDS,
+        )
+        return float(since) - begin
+
+    def _bring_about(self, after: str) -> None:
+        """Do to the agent what has the record written that is waited for."""
+        if after in ("start", "end"):
+            self._ring.end_agent()
+        else:
+            for process in self._ring.processes(AGENT):
+                process.send_signal(signal.SIGKILL if after == "kill" else signal.SIGSTOP)
+        if after == "start":
+            wait_for("the agent's end", self._ring.agent_ended, seconds=60)
+            self._ring.launch(AGENT)
+
+    def _targets(self, run: Run) -> list[tuple[str, psutil.Process, signal.Signals]]:
+        return [
+            (blow.victim, process, blow.signal)
+            for blow in run.blows
+            for process in self._ring.processes(blow.victim)
+        ]
+
+    def _await_record(self, tail: JournalTail, kind: str, run: Run) -> None:
+        """Wait until it newly appears; of the records of a trial only those of a configuration
+        that is not the safe one. Raises Gone."""
+        safe = self.inspection.last_safe
+        unsafe_trial = False
+        began = looked = time.monotonic()
+        while (now := time.monotonic()) < began + RECORD_SECONDS:
+            for record in tail.new():
+                if record["kind"] == "intent":
+                    unsafe_trial = record["configuration"] != safe
+                if record["kind"] == kind and (unsafe_trial or kind not in TRIAL_RECORDS):
+                    return
+            if now > looked + 1.0 and kind in TRIAL_RECORDS and self._sessions.ended:
+                self._sessions.begin(promote=False)
+            looked = now if now > looked + 1.0 else looked
+            time.sleep(0.001)
+        raise Gone(f"no record {kind} within {RECORD_SECONDS:g} s")
+
+    def _defaults_by_hand(self) -> None:
+        """Undo a promotion, as a person would who does not want it, with the agent away."""
+        ring = self._ring
+        ring.end_agent()
+        wait_for("the agent's end", ring.agent_ended, seconds=60)
+        self.inspection.close()
+        ring.set_by_hand("")
+        self.inspection = Inspection(ring.run_folder, ring.journal)
+        ring.start_agent()
+
+    def _start_agent_if_gone(self) -> None:
+        if self._ring.agent_ended():
+            self._ring.start_agent()
