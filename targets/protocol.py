@@ -225,7 +225,9 @@ class EventReport(Message):
     """Something the agent did or saw that belongs in the audit log.
 
     Kinds: `agent-started`, `agent-stopped`, `restored`, `restore-failed`, `knob-changed-outside`
-    (ends the session as stood-down), `watchdog-restarted`, `spool-dropped`, `promoted`.
+    (ends the target's session as stood-down), `watchdog-restarted`, `spool-dropped`,
+    `message-refused`, `promoted`. `agent-stopped` gives up the lease on the target, if the
+    `incarnation` that stopped still holds it.
     """
 
     instance: str
@@ -235,6 +237,7 @@ class EventReport(Message):
     session: int | None = None
     trial: int | None = None
     details: dict[str, Any] = field(default_factory=dict)
+    incarnation: str = ""
 
 
 def _to_json(value: object) -> object:

@@ -31,32 +31,39 @@ def block_sequence(block: int) -> tuple[str, ...]:
     return ABBA if block % 2 == 0 else BAAB
 
 
-def pair_ratios(objective: Objective, windows: Iterable[Window]) -> list[float]:
+def pair_ratios(objective: Objective, windows: Iterable[Window]) -> list[float | None]:
     """The ratio (above 1: candidate better) of each pair of neighbouring windows.
 
     Windows are grouped by trial (one block each) and taken in measuring order; a window that is
-    late, or left without its neighbour by a failure, does not count.
+    late, or left without its neighbour by a failure, does not count. None stands for a pair of
+    which no ratio can be taken: its values differ, and one is zero or below.
     """
     blocks: dict[int, list[Window]] = {}
     for window in windows:
         if not window.late:
             blocks.setdefault(window.trial_id, []).append(window)
-    ratios: list[float] = []
+    ratios: list[float | None] = []
     for block in blocks.values():
         block.sort(key=lambda window: window.position)
         for first, second in zip(block[::2], block[1::2], strict=False):
             values = {window.arm: window.objectives[objective.name] for window in (first, second)}
             if len(values) == PAIRS_PER_BLOCK:
-                ratios.append(objective.ratio(values[CANDIDATE_ARM], values[BASELINE_ARM]))
+                ratios.append(_ratio(objective, values[CANDIDATE_ARM], values[BASELINE_ARM]))
     return ratios
+
+
+def _ratio(objective: Objective, candidate: float, baseline: float) -> float | None:
+    if candidate == baseline:
+        return 1.0
+    return objective.ratio(candidate, baseline) if min(candidate, baseline) > 0 else None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Confirmation:
     """What the pairs say. `ratio` is their geometric mean; `low`..`high` its 95 % interval.
 
-    Ratio above 1 always means better. All are None when there are no pairs; the interval is None
-    for a single pair.
+    Ratio above 1 always means better. All are None when there are no pairs, or one of which no
+    ratio can be taken; the interval is None for a single pair.
     """
 
     ratio: float | None
@@ -77,22 +84,24 @@ class Confirmation:
         }
 
 
-def confirm(ratios: Sequence[float], *, margin: float, pair_seconds: float = 0.0) -> Confirmation:
+def confirm(
+    ratios: Sequence[float | None], *, margin: float, pair_seconds: float = 0.0
+) -> Confirmation:
     """The verdict on a set of paired ratios.
 
     Args:
-        ratios: one per pair, all positive; above 1 means the candidate is better.
+        ratios: as `pair_ratios` gives them; above 1 means the candidate is better.
         margin: the relative difference the user cares about, e.g. 0.02.
         pair_seconds: what one more pair costs, for saying what it would take to know.
 
     Returns:
-        *better* (interval above 1), *worse* (below), *no gain found* (interval inside the
-        margin around 1) or *undecided*.
+        *no gain found* (interval inside the margin around 1), *better* (interval above 1),
+        *worse* (below) or *undecided*, as with fewer than `MINIMUM_PAIRS` pairs whatever they say.
     """
     pairs = len(ratios)
-    if pairs == 0:
-        return nothing_to_confirm("no pair of windows was measured")
-    logs = [math.log(ratio) for ratio in ratios]
+    logs = [math.log(ratio) for ratio in ratios if ratio is not None]
+    if not pairs or len(logs) < pairs:
+        return _no_ratio(pairs, pairs - len(logs))
     mean = math.fsum(logs) / pairs
     if pairs == 1:
         return Confirmation(
@@ -101,7 +110,8 @@ def confirm(ratios: Sequence[float], *, margin: float, pair_seconds: float = 0.0
             high=None,
             pairs=1,
             verdict="undecided",
-            words=f"Undecided: one pair says {_times(math.exp(mean))}, but one pair has no spread.",
+            words=f"Undecided: one pair says {_times(math.exp(mean))}, but one pair has no spread. "
+            "Keep the baseline until more is known.",
         )
     deviation = math.sqrt(math.fsum((log - mean) ** 2 for log in logs) / (pairs - 1))
     half = float(stats.t.ppf((1 + CONFIDENCE) / 2, pairs - 1)) * deviation / math.sqrt(pairs)
@@ -113,7 +123,13 @@ def confirm(ratios: Sequence[float], *, margin: float, pair_seconds: float = 0.0
     measured = (
         f"{_times(math.exp(mean))} (95 % interval {low:.3f} to {high:.3f}, {pairs} paired windows)"
     )
-    verdict, words = _verdict(low, high, measured, margin=margin, cost=cost)
+    if pairs < MINIMUM_PAIRS:
+        verdict, words = "undecided", (
+            f"Undecided: {measured} rests on fewer than the {MINIMUM_PAIRS} pairs that a verdict "
+            "needs. Keep the baseline until then."
+        )
+    else:
+        verdict, words = _verdict(low, high, measured, margin=margin, cost=cost)
     return Confirmation(
         ratio=math.exp(mean), low=low, high=high, pairs=pairs, verdict=verdict, words=words
     )
@@ -128,6 +144,18 @@ def nothing_to_confirm(why: str) -> Confirmation:
         pairs=0,
         verdict="no gain found",
         words=f"No gain found: {why}. Keep the baseline.",
+    )
+
+
+def _no_ratio(pairs: int, without: int) -> Confirmation:
+    why = (
+        f"{without} of {pairs} pairs hold a value of zero or below, of which no ratio can be "
+        "taken. Tune for an objective that is always positive"
+        if pairs
+        else "no pair of windows was measured. Keep the baseline"
+    )
+    return Confirmation(
+        ratio=None, low=None, high=None, pairs=pairs, verdict="undecided", words=f"Undecided: {why}."
     )
 
 
@@ -154,10 +182,10 @@ def _verdict(
 def pairs_to_know(mean: float, deviation: float, *, margin: float) -> int:
     """How many pairs would settle it with 80 % power at the 5 % level, the observed spread given.
 
-    The effect to tell is the observed one, but never less than the margin: a smaller one does
-    not matter to the user. Normal approximation, n = ((z_0.975 + z_0.8) sd / effect)^2.
+    What is to be told is the nearer of the two conclusions: that the effect is not 1, or that it
+    lies within the margin. Normal approximation, n = ((z_0.975 + z_0.8) sd / effect)^2.
     """
-    effect = max(abs(mean), math.log1p(margin), 1e-6)
+    effect = max(abs(mean), math.log1p(margin) - abs(mean))
     quantiles = float(stats.norm.ppf(0.975) + stats.norm.ppf(0.8))
     return max(MINIMUM_PAIRS, math.ceil((quantiles * deviation / effect) ** 2))
 

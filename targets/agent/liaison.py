@@ -158,6 +158,7 @@ class Liaison:
             session=session,
             trial=trial,
             details=dict(details or {}),
+            incarnation=self._incarnation,
         )
         logger.info("event kind=%s message=%s", kind, message)
         try:

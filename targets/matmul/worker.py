@@ -81,6 +81,7 @@ def run(request: Request) -> Answer:
     multiply()
     check = _Check(a, b)
     check(c)
+    c.fill(np.nan)
     before = resource.getrusage(resource.RUSAGE_SELF)
     milliseconds: list[float] = []
     started = time.perf_counter()
@@ -93,7 +94,7 @@ def run(request: Request) -> Answer:
         milliseconds.append((time.perf_counter_ns() - at) / 1e6)
     seconds = time.perf_counter() - started
     after = resource.getrusage(resource.RUSAGE_SELF)
-    # Threads that race may go right once.
+    # Threads that race may go right once, and a kernel that stops computing is a fast one.
     error_share = check(c)
     return Answer(
         milliseconds=milliseconds,

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from knowledge_base import upgrade
+from knowledge_base.engine import Database
 from tests.knowledge_base.counting import ContractCount
 from tests.knowledge_base.postgresql import WAIVER, Server, waived
 
@@ -34,6 +35,22 @@ def sqlite_url(migrated_file: Path, tmp_path: Path) -> str:
 
 
 @pytest.fixture(scope="session")
+def sqlite_engine(tmp_path_factory: pytest.TempPathFactory) -> Database:
+    """One engine for many tests: it compiles a statement once."""
+    return Database(f"sqlite:///{tmp_path_factory.mktemp('shared')}/lontra.db")
+
+
+@pytest.fixture
+def sqlite_database(sqlite_engine: Database, migrated_file: Path) -> Database:
+    """An empty SQLite knowledge base, under the URL of the one before."""
+    path = Path(str(sqlite_engine.url.database))
+    for left in path.parent.glob(f"{path.name}*"):  # -wal and -shm belong to the old file
+        left.unlink()
+    shutil.copyfile(migrated_file, path)
+    return sqlite_engine
+
+
+@pytest.fixture(scope="session")
 def postgresql_server() -> Iterator[Server]:
     """A server for the whole run. Without one, tests fail unless they were called off."""
     if waived():
@@ -41,6 +58,19 @@ def postgresql_server() -> Iterator[Server]:
     server = Server()
     yield server
     server.stop()
+
+
+@pytest.fixture(scope="session")
+def postgresql_engine(postgresql_server: Server) -> Database:
+    """As `sqlite_engine`."""
+    return Database(postgresql_server.database())
+
+
+@pytest.fixture
+def postgresql_database(postgresql_server: Server, postgresql_engine: Database) -> Database:
+    """An empty PostgreSQL knowledge base, under the URL of the one before."""
+    postgresql_server.renew(postgresql_engine.url.render_as_string())
+    return postgresql_engine
 
 
 @pytest.fixture

@@ -111,8 +111,12 @@ class Server:
 
     def drop(self, url: str) -> None:
         """Remove a database, whoever is still connected to it."""
-        name = url.partition("?")[0].rpartition("/")[2]
-        self._do("DROP DATABASE {} WITH (FORCE)", name)
+        self._do("DROP DATABASE {} WITH (FORCE)", _name(url))
+
+    def renew(self, url: str) -> None:
+        """Make a database new and migrated again, under its old URL."""
+        self.drop(url)
+        self._do("CREATE DATABASE {} TEMPLATE {}", _name(url), TEMPLATE)
 
     def stop(self) -> None:
         """End the server at once and remove its folder. Does nothing the second time."""
@@ -151,6 +155,10 @@ class Server:
                     said = (self._folder / "log").read_text(errors="replace")
                     raise RuntimeError(f"the PostgreSQL server did not come up:\n{said}") from None
             time.sleep(0.02)
+
+
+def _name(url: str) -> str:
+    return url.partition("?")[0].rpartition("/")[2]
 
 
 def _owner() -> pwd.struct_passwd | None:

@@ -130,18 +130,30 @@ def test_a_wrong_result_fails_the_trial(broken: Callable[..., MatmulAdapter]) ->
     assert broken(kernel(TRIPLE_LOOP.format(first=0))).measure().objectives
 
 
+def test_a_slightly_wrong_result_fails_the_trial(broken: Callable[..., MatmulAdapter]) -> None:
+    inexact = TRIPLE_LOOP.format(first=0).replace("= sum;", "= sum * 1.0001f;")
+    with pytest.raises(WorkloadFailed, match="wrong result"):
+        broken(kernel(inexact)).measure()
+
+
 def test_an_element_never_written_fails_the_trial(broken: Callable[..., MatmulAdapter]) -> None:
     with pytest.raises(WorkloadFailed, match=r"1920 of 1920 elements are wrong.*nan"):
         broken(kernel("")).measure()
 
 
+def test_a_kernel_that_stops_computing_fails_the_trial(
+    broken: Callable[..., MatmulAdapter],
+) -> None:
+    once = kernel("static int calls; if (!calls++) " + TRIPLE_LOOP.format(first=0))
+    with pytest.raises(WorkloadFailed, match=r"1920 of 1920 elements are wrong.*nan"):
+        broken(once).measure()
+
+
 def test_a_result_that_goes_wrong_later_fails_the_trial(
     broken: Callable[..., MatmulAdapter],
 ) -> None:
-    later = kernel("static int calls; if (calls++) c[7] = 0; else " + TRIPLE_LOOP.format(first=0))
-    with pytest.raises(
-        WorkloadFailed, match=r"1 of 1920 elements are wrong, the first at \(0, 7\)"
-    ):
+    later = kernel("static int calls; " + TRIPLE_LOOP.format(first=0) + " if (calls++) c[7] = 0;")
+    with pytest.raises(WorkloadFailed, match=r"1 of 1920 .* wrong, the first at \(0, 7\)"):
         broken(later).measure()
 
 

@@ -12,7 +12,7 @@ from tuner.history import History
 from tuner.surrogates.base import Vector
 
 if TYPE_CHECKING:
-    from sklearn.ensemble import ExtraTreesClassifier
+    from sklearn.ensemble import RandomForestClassifier
 
 from tuner.space import Rows, SpaceEncoder
 
@@ -26,12 +26,12 @@ LEAST = 0.02
 class Acceptability:
     """The chance that a configuration neither fails nor breaks a limit.
 
-    Randomised trees, for what fails is mostly cut off by one knob at one value. Multiplying
+    A random forest of whole trees, for what fails is mostly cut off by one knob at one value. Multiplying
     expected improvement by it is the constrained improvement of Schonlau, Welch and Jones, 1998.
     """
 
     encoder: SpaceEncoder
-    trees: ExtraTreesClassifier | None
+    trees: RandomForestClassifier | None
 
     @classmethod
     def fit(cls, history: History, *, seed: int) -> Acceptability:
@@ -45,12 +45,10 @@ class Acceptability:
         if labels.all():
             return cls(history.encoder, None)
         try:
-            from sklearn.ensemble import ExtraTreesClassifier
+            from sklearn.ensemble import RandomForestClassifier
         except ImportError as error:
             raise MissingExtra("learning from failures", "sklearn", "server") from error
-        trees = ExtraTreesClassifier(
-            n_estimators=TREES, min_samples_leaf=2, max_features=None, random_state=seed
-        )
+        trees = RandomForestClassifier(n_estimators=TREES, max_features=None, random_state=seed)
         trees.fit(history.encoder.one_hot(np.vstack((history.rows, bad))), labels)
         return cls(history.encoder, trees)
 

@@ -10,6 +10,7 @@ from flask import Response
 from knowledge_base.errors import Conflict, NotFound
 from knowledge_base.records import (
     Agent,
+    Event,
     NewEvent,
     Scope,
     Session,
@@ -54,6 +55,7 @@ BUSY_RETRY_SECONDS = 1
 IDLE_RETRY_SECONDS = 5
 
 CHANGED_OUTSIDE = "knob-changed-outside"
+STOPPED = "agent-stopped"
 
 blueprint = ApiBlueprint(
     "agents", __name__, url_prefix="/api/v1/agents", description="The programs beside the targets"
@@ -189,7 +191,8 @@ def work(message: WorkRequest) -> Assignment | Response:
 def report_event(message: EventReport) -> Any:
     """Something the agent did or saw, for the audit log.
 
-    `knob-changed-outside` with a session ends that session as stood down.
+    `knob-changed-outside` ends the target's session as stood down; `agent-stopped` gives up the
+    lease on the target.
     """
     agent = _own_agent(message.instance)
     session = _own_session(message)
@@ -205,8 +208,11 @@ def report_event(message: EventReport) -> Any:
             details=message.details,
         )
     )
-    if message.kind == CHANGED_OUTSIDE and session and not session.state.ended:
-        _stand_down(session, message.message)
+    if message.kind == CHANGED_OUTSIDE:
+        for open_session in [session] if session else _open_since(agent.target_id, event):
+            _stand_down(open_session, message.message)
+    if message.kind == STOPPED and message.incarnation:
+        _let_go(agent, message.incarnation)
     return event
 
 
@@ -342,6 +348,20 @@ def _own_session(message: EventReport) -> Session | None:
     session = store.sessions.get(session_id)
     require_own(caller(), session.target_id, subject=f"session {session_id}")
     return session
+
+
+def _open_since(target_id: int, event: Event) -> list[Session]:
+    """The target's open session, if it had begun when the event occurred: events may be late."""
+    newest = services().store.sessions.list(target_id=target_id, limit=1).items
+    return [s for s in newest if not s.state.ended and s.created_at <= event.occurred_at]
+
+
+def _let_go(agent: Agent, incarnation: str) -> None:
+    try:
+        services().store.agents.release(agent.instance, incarnation)
+    except Conflict:
+        # A newer incarnation holds the target: this one's farewell was a long time on its way.
+        return
 
 
 def _stand_down(session: Session, reason: str) -> None:

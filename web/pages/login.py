@@ -5,18 +5,16 @@ from __future__ import annotations
 from flask import Blueprint, Response, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response as BaseResponse
 
-from web.access import check_form_key, form_key, log_in, log_out, logged_in, may_see_pages
+from web.access import check_form_key, log_in, log_out, may_see_pages
 from web.errors import Problem
 
 blueprint = Blueprint("login", __name__)
-
-OPEN_ENDPOINTS = frozenset({"login.show_form", "login.submit", "static"})
 
 
 @blueprint.get("/login")
 def show_form() -> str:
     """The form."""
-    return render_template("login.html", form_key=form_key(), next=_local(request.args.get("next")))
+    return render_template("login.html", next=_local(request.args.get("next")))
 
 
 @blueprint.post("/login")
@@ -27,7 +25,7 @@ def submit() -> BaseResponse:
         check_form_key(request.form.get("form_key", ""))
         log_in(request.form.get("token", "").strip())
     except Problem as problem:
-        page = render_template("login.html", form_key=form_key(), next=wanted, problem=problem)
+        page = render_template("login.html", next=wanted, problem=problem)
         return Response(page, status=problem.status, headers=problem.headers)
     return redirect(wanted, 303)
 
@@ -42,17 +40,11 @@ def leave() -> BaseResponse:
 
 def require_access() -> BaseResponse | None:
     """Send whoever may not see a page to the login."""
-    if request.endpoint in OPEN_ENDPOINTS or may_see_pages():
+    if may_see_pages():
         return None
     if request.path.endswith("/live"):
         return Response(status=401, headers={"HX-Refresh": "true"})
     return redirect(url_for("login.show_form", next=request.full_path.rstrip("?")), 303)
-
-
-def page_context() -> dict[str, object]:
-    """What every page shows: who is logged in, and the key of its logout form."""
-    token = logged_in()
-    return {"login": token, "logout_key": form_key() if token else ""}
 
 
 def _local(path: str | None) -> str:

@@ -10,10 +10,12 @@ from flask import Blueprint, render_template
 
 from knowledge_base.records import Agent, Event, Session, SessionState, Target
 from knowledge_base.store import Store
+from web.pages.login import require_access
 from web.pages.polling import live
 from web.services import services
 
 blueprint = Blueprint("overview", __name__)
+blueprint.before_request(require_access)
 
 SHOWN_SESSIONS = 12
 SHOWN_EVENTS = 12
@@ -97,5 +99,7 @@ def _measured(store: Store, session: Session) -> int:
     return sum(
         1
         for trial in store.trials.all(session.id)
-        if trial.task == "trial" and trial.state.ended and trial.suggestion.get("kind") != "baseline"
+        if trial.task == "trial"
+        and trial.state.ended
+        and trial.suggestion.get("kind") != "baseline"
     )

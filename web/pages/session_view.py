@@ -47,7 +47,10 @@ class SessionPage:
         now = wanted.index(self.session.phase) if self.session.phase in wanted else 0
         ended = self.session.state.ended
         return [
-            (PHASES[phase], "done" if place < now or ended else "now" if place == now else "to come")
+            (
+                PHASES[phase],
+                "done" if place < now or ended else "now" if place == now else "to come",
+            )
             for place, phase in enumerate(wanted)
             if phase is not SessionPhase.DONE
         ]

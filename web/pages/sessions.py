@@ -5,6 +5,7 @@ from __future__ import annotations
 from flask import Blueprint, Response, render_template, request
 
 from knowledge_base.records import SessionState
+from web.pages.login import require_access
 from web.pages.overview import session_lines
 from web.pages.paging import PageLinks, page_number
 from web.pages.polling import live, unchanged
@@ -12,6 +13,7 @@ from web.pages.session_view import fingerprint, session_page
 from web.services import services
 
 blueprint = Blueprint("sessions_page", __name__)
+blueprint.before_request(require_access)
 
 PAGE = 50
 
@@ -48,5 +50,7 @@ def session_live(session_id: int) -> Response:
     store = services().store
     session = store.sessions.get(session_id)
     etag = fingerprint(store, session)
-    page = None if (same := unchanged(etag)) else session_page(store, services().sessions, session)
-    return same or live("session_live.html", {"page": page, "etag": etag}, etag=etag)
+    if same := unchanged(etag):
+        return same
+    page = session_page(store, services().sessions, session)
+    return live("session_live.html", {"page": page, "etag": etag}, etag=etag)

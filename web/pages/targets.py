@@ -5,11 +5,13 @@ from __future__ import annotations
 from flask import Blueprint, render_template, request
 
 from knowledge_base.records import Target
+from web.pages.login import require_access
 from web.pages.overview import agent_line, session_lines
 from web.pages.paging import PageLinks, page_number
 from web.services import services
 
 blueprint = Blueprint("targets_page", __name__)
+blueprint.before_request(require_access)
 
 PAGE = 50
 SHOWN_SESSIONS = 20
