@@ -3,6 +3,7 @@ so that `lontra agent` stays as small as the agent is."""
 
 from __future__ import annotations
 
+import errno
 import importlib
 import logging
 import os
@@ -13,12 +14,14 @@ from typing import Any
 import click
 
 from lontra.home import Home
-from targets.errors import LontraError
+from targets.errors import LontraError, MissingExtra
 
+INTERRUPTED = 130
+_HOUSE = ("lontra", "web", "tuner", "knowledge_base", "targets")
 _COMMANDS = {
     "tune": ("lontra.commands.tune", "Tune a target on this machine, from start to report."),
     "report": ("lontra.commands.report", "Print the report of a session."),
-    "sessions": ("lontra.commands.sessions", "List, show, pause, resume, cancel, replay sessions."),
+    "sessions": ("lontra.commands.sessions", "List, pause, resume, cancel, replay sessions."),
     "targets": ("lontra.commands.targets", "What can be tuned, and each target's settings."),
     "recommenders": ("lontra.commands.recommenders", "The algorithms that choose configurations."),
     "serve": ("lontra.commands.serve", "Run the REST API and the dashboard."),
@@ -50,10 +53,24 @@ class LazyGroup(click.Group):
             formatter.write_dl([(name, summary) for name, (_, summary) in _COMMANDS.items()])
 
     def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; whatever a user can mend is said in one line, without a traceback."""
         try:
             return super().invoke(ctx)
         except LontraError as error:
             raise click.ClickException(str(error)) from error
+        except ModuleNotFoundError as error:
+            module = (error.name or "").partition(".")[0]
+            if module in _HOUSE:
+                raise
+            command = f"lontra {ctx.invoked_subcommand}"
+            raise click.ClickException(str(MissingExtra(command, module, "server"))) from error
+        except OSError as error:
+            if error.errno == errno.EPIPE or error.filename is None:
+                raise  # click ends quietly when nobody reads on
+            raise click.ClickException(f"{error.filename}: {error.strerror}") from error
+        except KeyboardInterrupt:
+            click.echo("Interrupted.", err=True)
+            raise click.exceptions.Exit(INTERRUPTED) from None
 
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
@@ -67,7 +84,8 @@ class LazyGroup(click.Group):
     "--database",
     "database_url",
     help="The knowledge base: sqlite:///FILE or postgresql+psycopg://...  "
-    "[default: $LONTRA_DATABASE_URL or lontra.db in the home folder].",
+    "[default: $LONTRA_DATABASE_URL or lontra.db in the home folder]. A password belongs in the "
+    "variable: other users of the machine can read a command line.",
 )
 @click.option(
     "--log-level",

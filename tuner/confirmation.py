@@ -123,13 +123,7 @@ def confirm(
     measured = (
         f"{_times(math.exp(mean))} (95 % interval {low:.3f} to {high:.3f}, {pairs} paired windows)"
     )
-    if pairs < MINIMUM_PAIRS:
-        verdict, words = "undecided", (
-            f"Undecided: {measured} rests on fewer than the {MINIMUM_PAIRS} pairs that a verdict "
-            "needs. Keep the baseline until then."
-        )
-    else:
-        verdict, words = _verdict(low, high, measured, margin=margin, cost=cost)
+    verdict, words = _verdict(low, high, measured, pairs=pairs, margin=margin, cost=cost)
     return Confirmation(
         ratio=math.exp(mean), low=low, high=high, pairs=pairs, verdict=verdict, words=words
     )
@@ -155,13 +149,24 @@ def _no_ratio(pairs: int, without: int) -> Confirmation:
         else "no pair of windows was measured. Keep the baseline"
     )
     return Confirmation(
-        ratio=None, low=None, high=None, pairs=pairs, verdict="undecided", words=f"Undecided: {why}."
+        ratio=None,
+        low=None,
+        high=None,
+        pairs=pairs,
+        verdict="undecided",
+        words=f"Undecided: {why}.",
     )
 
 
 def _verdict(
-    low: float, high: float, measured: str, *, margin: float, cost: str
+    low: float, high: float, measured: str, *, pairs: int, margin: float, cost: str
 ) -> tuple[str, str]:
+    if pairs < MINIMUM_PAIRS:
+        return (
+            "undecided",
+            f"Undecided: {measured} rests on fewer than {MINIMUM_PAIRS} pairs, the least for a "
+            "verdict. Keep the baseline until then.",
+        )
     if 1 / (1 + margin) <= low and high <= 1 + margin:
         return (
             "no gain found",
@@ -195,4 +200,6 @@ def _times(ratio: float) -> str:
 
 
 def _duration(seconds: float) -> str:
-    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.0f} h"

@@ -5,14 +5,15 @@
 The baseline is trial 0. Search spends the trial budget; where the objective is noisy its last
 part re-measures the finalists, so that the answer is not the luckiest window. Confirmation
 compares the incumbent with the baseline in interleaved blocks. A trial that fails by no fault of
-its configuration costs no budget and is planned again, a bounded number of times.
+its configuration costs no budget and is planned again, unless that happens `ATTEMPTS` times in a
+row.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import Any
 
 from knowledge_base.records import (
@@ -120,7 +121,7 @@ def _baseline(view: SessionView) -> Step:
     if view.baseline_trial is not None:
         return Move(SessionPhase.SEARCH, "the baseline is measured")
     attempts = [trial for trial in view.of_task(SEARCH_TASK) if is_baseline(trial)]
-    if attempts and (not spares_budget(attempts[-1]) or len(attempts) >= ATTEMPTS):
+    if not _to_be_tried(attempts):
         return End(
             SessionState.FAILED,
             f"the baseline cannot be measured ({attempts[-1].failure}: {attempts[-1].message}): "
@@ -151,15 +152,23 @@ def _search(view: SessionView, now: datetime, further_gain: float | None) -> Ste
     stop = _stop_reason(view, now, left, further_gain)
     if stop is None:
         return Suggest(remeasure=left <= remeasured(view))
+    return conclude_search(view, stop)
+
+
+def conclude_search(view: SessionView, why: str) -> Step:
+    """What follows the search, which ends because of `why`."""
     best = candidate(view)
-    if best is None:
-        verdict = nothing_to_confirm("no configuration tried could be measured")
-        return Move(
-            SessionPhase.REFERENCES,
-            f"{stop}; every configuration tried failed",
-            verdict=verdict.to_dict(),
+    if best is not None:
+        return Move(SessionPhase.CONFIRM, why, incumbent_trial_id=best.id)
+    if _given_up(view.search_trials):
+        return End(
+            SessionState.FAILED,
+            f"{why} (last: {view.search_trials[-1].message}), and no configuration could be "
+            "measured: mend the target or the workload, then start a new session",
         )
-    return Move(SessionPhase.CONFIRM, stop, incumbent_trial_id=best.id)
+    tried = "no configuration tried could be measured" if view.search_trials else "none was tried"
+    verdict = nothing_to_confirm(f"{why}, and {tried}")
+    return Move(SessionPhase.REFERENCES, verdict.words, verdict=verdict.to_dict())
 
 
 def _stop_reason(
@@ -169,15 +178,25 @@ def _stop_reason(
     if left <= 0:
         return f"the budget of {budget['trials']} trials is spent"
     seconds = budget.get("wall_seconds")
-    if seconds is not None and now >= view.session.created_at + timedelta(seconds=seconds):
+    if seconds is not None and (now - view.session.created_at).total_seconds() >= seconds:
         return f"the search time of {seconds:g} s is over"
     floor = budget.get("gain_floor")
     if floor is not None and further_gain is not None and further_gain < floor:
         return f"the further gain expected, {further_gain:.1%}, is under {floor:.1%}"
-    faults = [trial for trial in view.search_trials if spares_budget(trial)]
-    if len(faults) >= ATTEMPTS and all(map(spares_budget, view.search_trials[-ATTEMPTS:])):
+    if _given_up(view.search_trials):
         return f"{ATTEMPTS} trials in a row failed by a fault of the harness"
     return None
+
+
+def _given_up(trials: Sequence[Trial]) -> bool:
+    """Whether the last of them all failed by no fault of their configurations."""
+    return len(trials) >= ATTEMPTS and all(map(spares_budget, trials[-ATTEMPTS:]))
+
+
+def _to_be_tried(trials: Sequence[Trial]) -> bool:
+    """Whether the one thing that these trials were for is to be tried, for the first time or
+    again after a fault that was not its own."""
+    return not trials or (spares_budget(trials[-1]) and not _given_up(trials))
 
 
 def remeasured(view: SessionView) -> int:
@@ -193,12 +212,19 @@ def remeasured(view: SessionView) -> int:
 def candidate(view: SessionView) -> Trial | None:
     """The search trial whose configuration the session would name now, never the baseline's.
 
-    Configurations that failed while being confirmed are out.
+    Configurations that failed while being confirmed are out. Both are known by what was in force,
+    as the observations are, for a target may round what it is asked for.
     """
-    out = {view.space.key(view.session.baseline)} | {
-        view.space.key(trial.configuration)
+    key = view.space.key
+    failed = {
+        key(trial.configuration)
         for trial in view.of_task(CONFIRM_TASK)
         if trial.state is TrialState.FAILED and not spares_budget(trial)
+    }
+    out = {key(view.session.baseline)} | {
+        key(view.acting(trial))
+        for trial in view.of_task(SEARCH_TASK)
+        if is_baseline(trial) or key(trial.configuration) in failed
     }
     best = incumbent(view.problem, view.observations, exclude=out)
     if best is None:
@@ -244,13 +270,14 @@ def _confirm(view: SessionView) -> Step:
     if done >= blocks:
         verdict = confirmation(view)
         return Move(SessionPhase.REFERENCES, verdict.words, verdict=verdict.to_dict())
-    if len(trials) - done >= ATTEMPTS:
-        return Move(
-            SessionPhase.REFERENCES,
-            f"confirmation was interrupted {ATTEMPTS} times by faults of the harness "
-            f"(last: {trials[-1].message})",
-            verdict=confirmation(view).to_dict(),
+    if _given_up(trials):
+        so_far = confirmation(view)
+        words = (
+            f"{so_far.words} The confirmation was given up after {ATTEMPTS} faults of the harness "
+            f"in a row (last: {trials[-1].message})."
         )
+        verdict = replace(so_far, words=words)
+        return Move(SessionPhase.REFERENCES, words, verdict=verdict.to_dict())
     return Add(
         new_trial(
             view,
@@ -282,8 +309,7 @@ def _replace_incumbent(view: SessionView) -> Step:
 
 
 def _references(view: SessionView) -> Step:
-    asked = view.of_task(REFERENCES_TASK)
-    if not asked:
+    if _to_be_tried(view.of_task(REFERENCES_TASK)):
         return Add(
             new_trial(view, task=REFERENCES_TASK, configuration=view.session.baseline, sequence=())
         )
@@ -297,7 +323,7 @@ def _promote(view: SessionView) -> Step:
     asked = view.of_task(PROMOTE_TASK)
     best = incumbent_trial(view)
     verdict = view.session.verdict
-    if best is not None and not asked:
+    if best is not None and _to_be_tried(asked):
         return Add(
             new_trial(view, task=PROMOTE_TASK, configuration=best.configuration, sequence=())
         )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from statistics import geometric_mean
+from collections.abc import Sequence
+from statistics import fmean, geometric_mean
 from typing import Any
 
 from knowledge_base.records import Target, Trial, TrialState
@@ -64,14 +65,20 @@ def _running_verdict(view: SessionView) -> dict[str, Any]:
 
 
 def _arm_values(view: SessionView) -> dict[str, float | None]:
-    """Both arms' geometric means over the paired windows: the absolute side of the ratio."""
+    """Both arms' means over the paired windows: the absolute side of the ratio. Geometric, as the
+    ratio's is, unless a value is zero or below."""
     trials = [trial for trial in confirming(view) if trial.state is TrialState.COMPLETED]
     arms = (("baseline_value", BASELINE_ARM), ("incumbent_value", CANDIDATE_ARM))
     return {
-        name: geometric_mean(values) if values else None
+        name: _mean([value for trial in trials for value in view.values(trial, arm)])
         for name, arm in arms
-        for values in [[value for trial in trials for value in view.values(trial, arm)]]
     }
+
+
+def _mean(values: Sequence[float]) -> float | None:
+    if not values:
+        return None
+    return geometric_mean(values) if min(values) > 0 else fmean(values)
 
 
 def _incumbent(view: SessionView, best: Trial) -> dict[str, Any]:
@@ -121,7 +128,7 @@ def _trial(view: SessionView, trial: Trial) -> dict[str, Any]:
         "message": trial.message,
         "configuration": dict(trial.configuration),
         "in_force": None if trial.in_force is None else dict(trial.in_force),
-        "value": view.value(trial),
+        "value": view.value(trial) if trial.state is TrialState.COMPLETED else None,
         "values": list(view.values(trial)),
         "seconds": trial.seconds,
         "kind": trial.suggestion.get("kind"),

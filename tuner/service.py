@@ -6,6 +6,7 @@ who did it and why.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib import metadata
@@ -51,7 +52,7 @@ class SessionRequest:
         target: the target's name.
         objective: one of the target's objectives; its first by default.
         trials: search trials, the baseline and the confirmation not counted.
-        wall_seconds: the search ends after this time.
+        wall_seconds: the search ends this long after the session began, pauses included.
         gain_floor: the search ends when the further gain expected is below this (0.02 = 2 %).
         recommender, recommender_options: which algorithm, and its settings.
         seed: makes the session repeatable; drawn and stored when not given.
@@ -253,8 +254,8 @@ def _check_numbers(request: SessionRequest) -> None:
         (MINIMUM_PAIRS <= request.confirm_pairs <= 1_000,
          f"confirm_pairs={request.confirm_pairs} is outside {MINIMUM_PAIRS}..1000"),
         (0 < request.margin < 1, f"margin={request.margin} is outside 0..1 (0.02 is 2 %)"),
-        (request.wall_seconds is None or request.wall_seconds > 0,
-         f"wall_seconds={request.wall_seconds} must be above 0"),
+        (request.wall_seconds is None or 0 < request.wall_seconds < math.inf,
+         f"wall_seconds={request.wall_seconds} must be a number above 0"),
         (request.gain_floor is None or 0 < request.gain_floor < 1,
          f"gain_floor={request.gain_floor} is outside 0..1 (0.02 is 2 %)"),
         (request.seed is None or 0 <= request.seed < 2**31,
@@ -270,6 +271,11 @@ def _recommender(request: SessionRequest) -> dict[str, Any]:
         recommender = load_recommender(request.recommender)(request.recommender_options)
     except LontraError as error:
         raise InvalidSession(str(error)) from error
+    # A stranger's class may raise anything.
+    except Exception as error:
+        raise InvalidSession(
+            f"recommender {request.recommender} cannot be set up: {type(error).__name__}: {error}"
+        ) from error
     return dict(recommender.options)
 
 

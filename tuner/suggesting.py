@@ -6,16 +6,19 @@ carry it: inline, processes, or a Dask cluster's.
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from threadpoolctl import threadpool_limits
 
 from knowledge_base.records import NewTrial
+from targets.errors import LontraError, Rejected
 from targets.knobs import Configuration
 from targets.protocol import CANDIDATE_ARM
+from tuner.errors import SpaceExhausted
 from tuner.estimate import expected_further_gain, finalists
 from tuner.plan import new_trial
 from tuner.recommenders.base import (
@@ -30,6 +33,8 @@ from tuner.view import SEARCH_TASK, SessionView
 
 FINALISTS = 3
 GAIN_NEEDS_TRIALS = 10  # below this a surrogate's word on what is left to gain is a guess
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,6 +62,14 @@ class Answer:
     recommender: Mapping[str, Any]
 
 
+@dataclass(frozen=True, kw_only=True)
+class NoAnswer:
+    """Why there is no suggestion; `exhausted`: because everything was tried."""
+
+    reason: str
+    exhausted: bool = False
+
+
 def job(view: SessionView, *, remeasure: bool) -> Job:
     """The question that the session's next trial answers."""
     session = view.session
@@ -74,11 +87,28 @@ def job(view: SessionView, *, remeasure: bool) -> Job:
     )
 
 
+def attempt(question: Job) -> Answer | NoAnswer:
+    """`answer`, and in words what it raises: a stranger's recommender may raise anything, and not
+    every exception survives its way back from another process."""
+    try:
+        return answer(question)
+    except SpaceExhausted as error:
+        return NoAnswer(reason=str(error), exhausted=True)
+    except LontraError as error:
+        return NoAnswer(reason=str(error))
+    except Exception as error:
+        log.exception("recommender failed name=%s number=%d", question.recommender, question.number)
+        return NoAnswer(
+            reason=f"recommender {question.recommender} failed with {type(error).__name__}: {error}"
+        )
+
+
 def answer(question: Job) -> Answer:
     """Ask. Fits run on one BLAS thread: at these sizes two were 2 to 6 times slower than one.
 
     Raises:
         SpaceExhausted: every configuration of a finite space was tried.
+        Rejected: the recommender broke its contract: not in the space, or a pin moved.
     """
     recommender = load_recommender(question.recommender)(question.options)
     if question.remeasure and (chosen := _finalist(question)) is not None:
@@ -91,7 +121,27 @@ def answer(question: Job) -> Answer:
             question.state,
             suggestion_rng(question.seed, question.number),
         )
-    return Answer(suggestion=suggestions[0], state=state, recommender=recommender.describe())
+    return Answer(
+        suggestion=_checked(question, suggestions[0]),
+        state=state,
+        recommender=recommender.describe(),
+    )
+
+
+def _checked(question: Job, suggestion: Suggestion) -> Suggestion:
+    try:
+        configuration = question.problem.space.check(suggestion.configuration)
+    except Rejected as error:
+        raise Rejected(
+            f"recommender {question.recommender} left the space ({error}): choose another one"
+        ) from error
+    moved = [name for name, pin in question.problem.pins.items() if configuration[name] != pin]
+    if moved:
+        raise Rejected(
+            f"recommender {question.recommender} moved what is pinned ({', '.join(moved)}): "
+            "choose another one"
+        )
+    return replace(suggestion, configuration=configuration)
 
 
 def _finalist(question: Job) -> Suggestion | None:

@@ -148,13 +148,13 @@ class SessionView:
         if trial.state is not TrialState.COMPLETED or not values:
             return None
         return Observation(
-            configuration=self._acting(trial),
+            configuration=self.acting(trial),
             values={self.objective.name: values},
             metrics=_mean_metrics(self._windows_by_trial.get(trial.id, ())),
             number=trial.number,
         )
 
-    def _acting(self, trial: Trial) -> Configuration:
+    def acting(self, trial: Trial) -> Configuration:
         """What was measured: the configuration in force where the target rounded or clamped."""
         if trial.in_force is None:
             return trial.configuration
@@ -174,7 +174,7 @@ class SessionView:
             return True
         if trial.state is not TrialState.COMPLETED:
             return False
-        return self.space.key(self._acting(trial)) != self.space.key(trial.configuration)
+        return self.space.key(self.acting(trial)) != self.space.key(trial.configuration)
 
     @property
     def recommender_state(self) -> Mapping[str, Any]:

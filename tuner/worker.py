@@ -8,11 +8,12 @@ session's revision: one of them wins, the other plans again.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
-from concurrent.futures import Executor, Future
+import threading
+from collections.abc import Callable, Mapping
+from concurrent.futures import BrokenExecutor, Executor, Future
 from typing import Any, TypeVar
 
-from knowledge_base.errors import Conflict
+from knowledge_base.errors import Conflict, Unavailable
 from knowledge_base.records import (
     NewEvent,
     Session,
@@ -24,12 +25,14 @@ from knowledge_base.store import Store
 from targets.clock import Clock, SystemClock
 from targets.errors import LontraError
 from targets.machine import host_identity
-from tuner.errors import SpaceExhausted
-from tuner.plan import Add, End, Move, Step, Suggest, Wait, candidate, plan
-from tuner.suggesting import Answer, answer, further_gain, job, trial_of
+from tuner.plan import Add, End, Move, Step, Suggest, Wait, conclude_search, plan
+from tuner.suggesting import Answer, NoAnswer, attempt, further_gain, job, trial_of
 from tuner.view import SessionView
 
 ACTOR = "worker"
+AWAY_SECONDS = 5.0
+"""The pause before a knowledge base that could not be reached is tried again."""
+
 T = TypeVar("T")
 log = logging.getLogger(__name__)
 
@@ -61,34 +64,54 @@ class Worker:
         self._store = store
         self._clock = clock or SystemClock()
         self._executor = executor or InlineExecutor()
-        self._computing: dict[int, tuple[SessionView, Future[Answer]]] = {}
+        self._computing: dict[int, tuple[SessionView, Future[Answer | NoAnswer]]] = {}
         self._host = host_identity()
 
     def step(self) -> bool:
-        """One pass over the running sessions; answers whether anything moved."""
+        """One pass over the running sessions; answers whether anything moved.
+
+        A session that cannot be planned ends as failed and says why; the others go on.
+
+        Raises:
+            Unavailable: the knowledge base cannot be reached; a later pass may do.
+            BrokenExecutor: the executor lost a process and computes nothing more. No session is
+                harmed: what was not computed is computed again by the next worker.
+        """
         self._store.trials.expire()
         moved = False
         running = self._store.sessions.running()
         busy = self._measuring_here(running)
         for session in running:
             try:
-                moved |= self._advance(session, defer=busy)
+                moved |= self._advance_or_end(session, defer=busy)
             except Conflict:
                 log.info("session=%d planned by another worker first", session.id)
                 moved = True
         for gone in self._computing.keys() - {session.id for session in running}:
-            del self._computing[gone]
+            _, future = self._computing.pop(gone)
+            future.cancel()
         return moved
 
-    def run(self, stopped: Callable[[], bool], *, poll_seconds: float = 0.5) -> None:
-        """Step until `stopped()`; pause between passes that moved nothing."""
-        while not stopped():
-            if not self.step():
-                self._clock.sleep(poll_seconds)
+    def run(self, stop: threading.Event, *, poll_seconds: float = 0.5) -> None:
+        """Step until told to stop; pause between passes that moved nothing.
 
-    def _measuring_here(self, sessions: list[Session]) -> bool:
-        """Whether a window is being measured on this very machine: then nothing is computed."""
-        for session in sessions:
+        A knowledge base that is away is waited for. Raises BrokenExecutor as `step` does.
+        """
+        while not stop.is_set():
+            try:
+                if not self.step():
+                    stop.wait(poll_seconds)
+            except Unavailable as error:
+                log.warning("pause_seconds=%.1f error=%s", AWAY_SECONDS, error)
+                stop.wait(AWAY_SECONDS)
+
+    def _measuring_here(self, running: list[Session]) -> bool:
+        """Whether a window is being measured on this very machine: then nothing is computed.
+
+        A paused session's last trial is still measured to its end.
+        """
+        paused = self._store.sessions.list(state=SessionState.PAUSED, limit=1_000).items
+        for session in (*running, *paused):
             agent = self._store.agents.of_target(session.target_id)
             if agent is None or agent.host != self._host:
                 continue
@@ -96,9 +119,23 @@ class Worker:
                 return True
         return False
 
+    def _advance_or_end(self, session: Session, *, defer: bool) -> bool:
+        try:
+            return self._advance(session, defer=defer)
+        except (Conflict, Unavailable, BrokenExecutor):
+            raise  # says nothing about this session
+        # One session's fault, whatever it is, must not hold up the others.
+        except Exception as error:
+            log.exception("cannot be planned session=%d", session.id)
+            reason = str(error) if isinstance(error, LontraError) else f"unexpected {error!r}"
+            self._end(session, SessionState.FAILED, f"the session cannot be planned: {reason}")
+            return True
+
     def _advance(self, session: Session, *, defer: bool) -> bool:
         if session.id in self._computing:
             return self._collect(session)
+        if any(not trial.state.ended for trial in self._store.trials.all(session.id)):
+            return False  # nothing to plan yet: spare the knowledge base the reading of windows
         view = SessionView.load(self._store, session)
         step = plan(view, self._clock.now())
         if isinstance(step, Suggest):
@@ -114,7 +151,7 @@ class Worker:
             case Wait():
                 return False
             case Suggest(remeasure=remeasure):
-                future = self._executor.submit(answer, job(view, remeasure=remeasure))
+                future = self._executor.submit(attempt, job(view, remeasure=remeasure))
                 self._computing[session.id] = (view, future)
                 if future.done():
                     self._collect(session)
@@ -131,7 +168,7 @@ class Worker:
                 )
                 self._note(session, "session-phase", f"{phase}: {reason}")
             case End(state=state, reason=reason, verdict=verdict):
-                self._end(session, state, reason, dict(verdict))
+                self._end(session, state, reason, verdict)
         return True
 
     def _collect(self, session: Session) -> bool:
@@ -141,25 +178,21 @@ class Worker:
         del self._computing[session.id]
         if session.revision != view.session.revision:
             return True  # the session was paused or ended meanwhile: plan afresh
-        try:
-            given = future.result()
-        except SpaceExhausted as error:
-            self._exhausted(view, str(error))
-        except LontraError as error:
-            self._end(session, SessionState.FAILED, f"no suggestion can be made: {error}", {})
-        else:
-            self._store.trials.add(trial_of(view, given), session_revision=session.revision)
+        match future.result():
+            case Answer() as given:
+                self._store.trials.add(trial_of(view, given), session_revision=session.revision)
+            case NoAnswer(reason=reason, exhausted=True):
+                self._carry_out(view, conclude_search(view, reason))
+            case NoAnswer(reason=reason):
+                self._end(session, SessionState.FAILED, f"no suggestion can be made: {reason}")
         return True
 
-    def _exhausted(self, view: SessionView, why: str) -> None:
-        best = candidate(view)
-        if best is None:
-            self._end(view.session, SessionState.FAILED, f"{why}, and none could be measured", {})
-            return
-        self._carry_out(view, Move(SessionPhase.CONFIRM, why, incumbent_trial_id=best.id))
-
     def _end(
-        self, session: Session, state: SessionState, reason: str, verdict: dict[str, Any]
+        self,
+        session: Session,
+        state: SessionState,
+        reason: str,
+        verdict: Mapping[str, Any] | None = None,
     ) -> None:
         self._store.sessions.advance(
             session.id,

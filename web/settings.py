@@ -37,6 +37,8 @@ class WebSettings:
     failures_per_minute: int = 10
 
     def __post_init__(self) -> None:
+        if not self.trusted_hosts:
+            raise ValueError("trusted_hosts is empty: name at least one host to answer to")
         if self.secret_key and len(self.secret_key) < 32:
             raise ValueError(
                 f"secret_key of {len(self.secret_key)} characters can be guessed: "

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import subprocess  # noqa: S404
+import subprocess
 import sys
 import tarfile
 import tempfile

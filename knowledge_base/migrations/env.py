@@ -1,4 +1,4 @@
-"""Run by Alembic for every command: the connection comes from `knowledge_base.migrations`."""
+"""Run by Alembic for every command, within the transaction of `knowledge_base.migrations`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,5 @@ context.configure(
     target_metadata=Base.metadata,
     # SQLite cannot alter a table in place; Alembic then rebuilds it.
     render_as_batch=True,
-    # `Database` begins transactions itself, so that data definition is rolled back on SQLite too.
-    transactional_ddl=True,
 )
 context.run_migrations()

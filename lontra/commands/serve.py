@@ -117,10 +117,10 @@ def _gunicorn_settings(options: dict[str, Any]) -> dict[str, Any]:
     def ready(server: Any) -> None:
         for listener in server.LISTENERS:
             host, port = listener.sock.getsockname()[:2]
-            click.echo(f"Lontra serves {scheme}://{host}:{port}")
+            click.echo(f"Lontra serves {scheme}://{_bracketed(host)}:{port}")
 
     return {
-        "bind": f"{options['host']}:{options['port']}",
+        "bind": f"{_bracketed(options['host'])}:{options['port']}",
         "workers": options["workers"],
         "threads": options["threads"],
         "worker_class": "gthread",
@@ -132,3 +132,8 @@ def _gunicorn_settings(options: dict[str, Any]) -> dict[str, Any]:
         "graceful_timeout": 5,
         "limit_request_line": 4094,
     }
+
+
+def _bracketed(host: str) -> str:
+    """An address as it stands before a port: one of IPv6 in brackets."""
+    return f"[{host}]" if ":" in host else host

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import getpass
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import click
 
+from lontra.actor import current_user
 from lontra.home import Home
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ def _opened(home: Home) -> Iterator[Store]:
 
 @click.group("sessions")
 def sessions_command() -> None:
-    """List, show, pause, resume, cancel and replay sessions."""
+    """List, pause, resume, cancel and replay sessions (`lontra report` shows one)."""
 
 
 @sessions_command.command("list")
@@ -46,6 +46,8 @@ def list_command(home: Home, target_name: str | None, limit: int) -> None:
     with _opened(home) as store:
         target_id = store.targets.by_name(target_name).id if target_name else None
         page = store.sessions.list(target_id=target_id, limit=limit)
+        if not page.items:
+            click.echo("no sessions yet: `lontra tune TARGET` starts one", err=True)
         names = {id_: store.targets.get(id_).name for id_ in {s.target_id for s in page.items}}
         for session in page.items:
             state = str(session.state)
@@ -67,7 +69,7 @@ def pause_command(home: Home, session: int, reason: str) -> None:
     from tuner.service import SessionService
 
     with _opened(home) as store:
-        SessionService(store).pause(session, actor=getpass.getuser(), reason=reason)
+        SessionService(store).pause(session, actor=current_user(), reason=reason)
     click.echo(f"session {session} paused")
 
 
@@ -80,7 +82,7 @@ def resume_command(home: Home, session: int, reason: str) -> None:
     from tuner.service import SessionService
 
     with _opened(home) as store:
-        SessionService(store).resume(session, actor=getpass.getuser(), reason=reason)
+        SessionService(store).resume(session, actor=current_user(), reason=reason)
     click.echo(f"session {session} runs again")
 
 
@@ -93,7 +95,7 @@ def cancel_command(home: Home, session: int, reason: str) -> None:
     from tuner.service import SessionService
 
     with _opened(home) as store:
-        SessionService(store).cancel(session, actor=getpass.getuser(), reason=reason)
+        SessionService(store).cancel(session, actor=current_user(), reason=reason)
     click.echo(f"session {session} cancelled")
 
 

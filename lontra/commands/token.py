@@ -68,7 +68,8 @@ def list_command(home: Home) -> None:
     store = Store.open(home.database_url)
     try:
         for token in store.tokens.list():
-            state = "revoked" if token.revoked_at else "live"
+            expired = token.expires_at is not None and token.expires_at <= datetime.now(UTC)
+            state = "revoked" if token.revoked_at else "expired" if expired else "live"
             used = token.last_used_at.isoformat(timespec="minutes") if token.last_used_at else "-"
             click.echo(f"{token.id}  {token.scope:9}  {state:8}  last used {used}  {token.label}")
     finally:

@@ -44,6 +44,11 @@ def import_command(home: Home, file: TextIO) -> None:
     store = Store.open(home.database_url)
     try:
         import_history(store, file)
+    except UnicodeDecodeError as error:
+        raise click.ClickException(
+            f"{file.name} is no history of `lontra export`: it is not UTF-8 text ({error.reason} "
+            f"at byte {error.start})"
+        ) from error
     finally:
         store.close()
     click.echo("history imported")

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import multiprocessing
+import os
 import signal
 import threading
-from concurrent.futures import Executor, ProcessPoolExecutor
+from concurrent.futures import BrokenExecutor, Executor, ProcessPoolExecutor
 from typing import Any
 
 import click
@@ -44,12 +46,38 @@ def worker_command(home: Home, processes: int, poll_seconds: float) -> None:
 
     signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGINT, stop)
-    executor: Executor | None = ProcessPoolExecutor(processes) if processes else None
+    executor: Executor | None = _pool(processes) if processes else None
     store = Store.open(home.database_url)
     try:
         click.echo("worker ready")
-        Worker(store, executor=executor).run(stopped.is_set, poll_seconds=poll_seconds)
+        Worker(store, executor=executor).run(stopped, poll_seconds=poll_seconds)
+    except BrokenExecutor as error:
+        raise click.ClickException(
+            "a process that computes suggestions died (killed, or out of memory); no session is "
+            "harmed: start the worker again, with fewer --processes where memory is short"
+        ) from error
     finally:
         store.close()
         if executor is not None:
             executor.shutdown(cancel_futures=True)
+
+
+def _pool(processes: int) -> ProcessPoolExecutor:
+    """Fresh processes: forked ones would share the worker's database connections."""
+    return ProcessPoolExecutor(
+        processes, mp_context=multiprocessing.get_context("spawn"), initializer=_follow_worker
+    )
+
+
+def _follow_worker() -> None:
+    """In a process of the pool: leave Ctrl-C to the worker, and end when it ends, even by kill -9."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    worker = multiprocessing.parent_process()
+    if worker is None:
+        return
+
+    def follow() -> None:
+        worker.join()
+        os._exit(1)
+
+    threading.Thread(target=follow, name="follow-worker", daemon=True).start()

@@ -13,9 +13,9 @@ from targets.adapter import CancelToken, Purpose
 from targets.cache_policy.policies import Part
 from targets.cache_policy.traces import Parts, Trace
 from targets.cache_policy.worker import HARNESS_STATUS, Inspection, Outcome, Replay
+from targets.child import Finished, run_child
 from targets.clock import Clock
 from targets.errors import HarnessFailed, TargetDown, WorkloadFailed
-from targets.matmul.child import Finished, run_child
 
 LEAST_REQUESTS = 100
 """A trace with fewer says nothing: its parts would be a few dozen requests."""

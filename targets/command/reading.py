@@ -147,14 +147,22 @@ def read_number(name: str, source: Source, output: Finished) -> float:
         HarnessFailed: it is not there, or no number.
     """
     found = source.find(output)
-    if not isinstance(found, bool) and isinstance(found, int | float | str):
-        try:
-            return float(found)
-        except (ValueError, OverflowError):
-            pass  # told below, with where it was found
-    raise HarnessFailed(
-        f"{name}: {source.text} of {output.command} is {found!r}, which is no number"
-    )
+    number = _number(found)
+    if number is None:
+        raise HarnessFailed(
+            f"{name}: {source.text} of {output.command} is {found!r}, which is no number"
+        )
+    return number
+
+
+def _number(found: object) -> float | None:
+    """The number that a JSON value or a text stands for; None when it stands for none."""
+    if isinstance(found, bool) or not isinstance(found, int | float | str):
+        return None
+    try:
+        return float(found)
+    except (ValueError, OverflowError):
+        return None
 
 
 def knob_values(
@@ -181,14 +189,10 @@ def _knob_value(knob: Knob, found: object, words: BooleanWords, *, where: str) -
         for known in (*knob.special_values, *knob.levels):
             if format_value(known, words) == text:
                 return known
-        if knob.is_number and not isinstance(found, bool):
-            try:
-                number = float(found)
-                if math.isfinite(number):
-                    whole = knob.type is KnobType.INTEGER and number == int(number)
-                    return int(number) if whole else number
-            except (ValueError, OverflowError):
-                pass  # told below, with where it was found
-        elif knob.type in (KnobType.CATEGORICAL, KnobType.ORDINAL):
+        number = _number(found)
+        if knob.is_number and number is not None and math.isfinite(number):
+            whole = knob.type is KnobType.INTEGER and number == int(number)
+            return int(number) if whole else number
+        if knob.type in (KnobType.CATEGORICAL, KnobType.ORDINAL):
             return found
     raise HarnessFailed(f"{where}: knob {knob.name} reads {found!r}, which is no {knob.type} value")

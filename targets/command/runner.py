@@ -106,9 +106,12 @@ class CommandRunner:
             HarnessFailed: it could not be started.
         """
         mark = secrets.token_hex(8)
-        self._folder.mkdir(parents=True, exist_ok=True)
         self._mine.add(mark)
-        (self._folder / mark).touch()
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            (self._folder / mark).touch()
+        except OSError as error:  # a full disk must not keep a target from being put back
+            logger.warning("command runs unmarked command=%s error=%s", command, error)
         try:
             return self._run(command, mark, cancel)
         finally:
@@ -144,8 +147,9 @@ class CommandRunner:
                 seconds = self._clock.monotonic() - started
                 output.collect(0.0)
             except BaseException:
-                os.killpg(process.pid, signal.SIGKILL)  # not yet waited for: the id is its own
-                process.wait()
+                if process.returncode is None:  # not waited for, so the id is still its own
+                    os.killpg(process.pid, signal.SIGKILL)
+                    process.wait()
                 raise
             finally:
                 output.close()

@@ -21,10 +21,10 @@ from targets.adapter import (
     Workload,
 )
 from targets.catalogue import load_catalogue
+from targets.child import Finished, run_child
 from targets.clock import Clock
 from targets.errors import ApplyFailed, HarnessFailed, LontraError, MissingExtra, WorkloadFailed
 from targets.knobs import Configuration, Knob, Value
-from targets.matmul.child import Finished, run_child
 from targets.matmul.compiler import Compiler, Kernel
 from targets.matmul.metrics import COUNTERS, GAUGES, OBJECTIVES, counts, gauges, objectives
 from targets.matmul.source import ITEM_BYTES, NAIVE, Problem, Schedule, generate

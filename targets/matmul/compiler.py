@@ -11,9 +11,9 @@ import tempfile
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from targets.child import run_child
 from targets.clock import Clock
 from targets.errors import ApplyFailed, TargetDown
-from targets.matmul.child import run_child
 
 logger = logging.getLogger(__name__)
 

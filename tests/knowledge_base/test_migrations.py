@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import shutil
+import sqlite3
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -15,8 +17,10 @@ from sqlalchemy import inspect, text
 
 from knowledge_base import Store, current, head, migrations, upgrade
 from knowledge_base.engine import Database
-from knowledge_base.errors import InvalidDatabase, SchemaMismatch
+from knowledge_base.errors import Conflict, InvalidDatabase, SchemaMismatch
+from knowledge_base.records import Scope
 from knowledge_base.schema import Base
+from knowledge_base.testing.scene import described, started
 from tests.knowledge_base.postgresql import Server
 
 SCRIPTS = ScriptDirectory(str(Path(migrations.__file__).parent))
@@ -115,6 +119,57 @@ def test_an_upgrade_that_fails_changes_nothing(
     monkeypatch.undo()
     upgrade(empty_url)
     assert current(empty_url) == head()
+
+
+LATER_MIGRATION = """
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0002"
+down_revision = "0001"
+
+
+def upgrade():
+    with op.batch_alter_table("targets", recreate=RECREATE) as batch:
+        batch.add_column(sa.Column("note", sa.Text()))
+"""
+
+
+def test_a_later_migration_may_rebuild_a_table_that_others_refer_to(
+    empty_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    upgrade(empty_url)
+    with Store.open(empty_url) as store:
+        target = described(store)
+        session = started(store, target)
+    folder = tmp_path / "migrations"
+    shutil.copytree(Path(migrations.__file__).parent, folder)
+    recreate = "'always'" if empty_url.startswith("sqlite") else "'never'"
+    later = LATER_MIGRATION.replace("RECREATE", recreate)
+    (folder / "versions" / "0002_later.py").write_text(later)
+    with monkeypatch.context() as patch:
+        patch.setattr("knowledge_base.migrations.__file__", str(folder / "__init__.py"))
+        upgrade(empty_url)
+        assert current(empty_url) == "0002"
+        with Store.open(empty_url) as store:
+            assert store.targets.get(target.id) == target
+            assert store.sessions.get(session.id) == session
+            with pytest.raises(Conflict):
+                store.tokens.create(scope=Scope.AGENT, label="", target_id=41)
+    with pytest.raises(SchemaMismatch, match="schema 0002"):
+        Store.open(empty_url)
+
+
+def test_an_upgrade_that_would_leave_broken_references_is_undone(sqlite_url: str) -> None:
+    by_hand = sqlite3.connect(sqlite_url.removeprefix("sqlite:///"))
+    by_hand.execute(
+        "INSERT INTO leases (target_id, holder, incarnation, epoch, expires_at)"
+        " VALUES (41, 'a', 'b', 1, '2026-01-01 00:00:00.000000')"
+    )
+    by_hand.commit()
+    by_hand.close()
+    with pytest.raises(SchemaMismatch, match=r"1 broken references in leases; nothing was"):
+        upgrade(sqlite_url)
 
 
 def test_a_database_without_schema_is_refused_and_not_made(tmp_path: Path) -> None:

@@ -91,11 +91,11 @@ class Campaign:
         seconds: float | None = None
         trials: int | None = None
         try:
-            self._striker.prepare(run)
+            faults += self._striker.prepare(run)
             faults += self._sessions.faults()
             struck_at, stopped = self._striker.strike(run)
             seconds = self._striker.see_safe(run, struck_at)
-            faults += self._striker.bring_back(stopped)
+            faults += self._striker.bring_back(run, stopped)
             trials = self._sessions.trials_ended
             faults += self._sessions.faults()
         except (Gone, OSError) as error:

@@ -6,6 +6,7 @@ Everything is started by the command line, as on a server, and steered over the 
 from __future__ import annotations
 
 import json
+import math
 import os
 import shutil
 import signal
@@ -113,6 +114,12 @@ class Inspection:
             if sample.safe and end >= since + steady_seconds and end >= begin:
                 return since
         return None
+
+    def safe_throughout(self, begin: float) -> bool:
+        """Whether the daemon has been safe ever since."""
+        samples = list(self.samples)
+        ends = [*(sample.at for sample in samples[1:]), math.inf]
+        return all(sample.safe for sample, end in zip(samples, ends, strict=True) if end > begin)
 
     def take_faults(self) -> list[str]:
         """What was wrong since this was asked last."""

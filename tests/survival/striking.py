@@ -38,14 +38,20 @@ class Striker:
         self._rng = rng
         self.inspection = Inspection(ring.run_folder, ring.journal)
 
-    def prepare(self, run: Run) -> None:
-        """A session under way that will come to what the run waits for."""
+    def prepare(self, run: Run) -> list[str]:
+        """A session under way that will come to what the run waits for; who died unstruck."""
+        died = [role for role in (AGENT, WATCHDOG, WORKER, SERVER) if not self._alive(role)]
+        for role in (SERVER, WORKER):
+            if role in died:
+                self._ring.launch(role)
+        self._start_agent_if_gone()
         if self._sessions.promoting or run.promotes:
             if self._sessions.state:
                 self._sessions.await_end()
             self._defaults_by_hand()
         if self._sessions.ended:
             self._sessions.begin(promote=run.promotes)
+        return [f"the {role} had died by itself" for role in died]
 
     def strike(self, run: Run) -> tuple[float, Stopped]:
         """Wait for the record and strike; when that was, and who was stopped by it."""
@@ -53,7 +59,7 @@ class Striker:
         tail.new()
         if run.after:
             self._await_record(tail, "set", run)
-            self._bring_about(run.after)
+            self._bring_about(run.after, tail)
         targets = self._targets(run)
         self._await_record(tail, "intent" if run.at == RANDOM else run.at, run)
         if run.after == "start":
@@ -91,11 +97,16 @@ class Striker:
             time.sleep(run.restart_seconds)
             begin = time.monotonic()
             ring.launch(AGENT)
-            return self._await_safe(begin, STEADY_SECONDS)
+            # It may be given the trial again that it holds, which is why this comes first.
+            seconds = self._await_safe(begin, 0.0)
+            self._await_safe(time.monotonic(), STEADY_SECONDS)
+            return seconds
 
-    def bring_back(self, stopped: Stopped) -> list[str]:
+    def bring_back(self, run: Run, stopped: Stopped) -> list[str]:
         """Restart what died, as a supervisor would, and resume what was stopped; what is wrong."""
         ring = self._ring
+        if run.after == "end":
+            wait_for("the agent's end", ring.agent_ended, seconds=60)
         for role in (SERVER, WORKER):
             for process in (process for victim, process in stopped if victim == role):
                 process.resume()
@@ -114,9 +125,9 @@ class Striker:
                 with contextlib.suppress(psutil.NoSuchProcess):
                     process.resume()
             time.sleep(STALE_SECONDS)
-            if self.inspection.safe_since(begin) == begin:
+            if self.inspection.safe_throughout(begin):
                 return []
-            return ["a stale agent that was resumed changed something"]
+            return ["something stale that was resumed changed the daemon"]
 
     def _await_safe(self, begin: float, steady_seconds: float) -> float:
         since = wait_for(
@@ -126,7 +137,7 @@ class Striker:
         )
         return float(since) - begin
 
-    def _bring_about(self, after: str) -> None:
+    def _bring_about(self, after: str, tail: JournalTail) -> None:
         """Do to the agent what has the record written that is waited for."""
         if after in ("start", "end"):
             self._ring.end_agent()
@@ -135,13 +146,19 @@ class Striker:
                 process.send_signal(signal.SIGKILL if after == "kill" else signal.SIGSTOP)
         if after == "start":
             wait_for("the agent's end", self._ring.agent_ended, seconds=60)
+            tail.new()  # an orderly end leaves a journal that begins anew
             self._ring.launch(AGENT)
 
     def _targets(self, run: Run) -> list[tuple[str, psutil.Process, signal.Signals]]:
+        """Whom to send which signal. Raises Gone for a victim that is not there."""
         return [
             (blow.victim, process, blow.signal)
             for blow in run.blows
-            for process in self._ring.processes(blow.victim)
+            for process in wait_for(
+                f"a living {blow.victim}",
+                lambda role=blow.victim: self._ring.processes(role),
+                seconds=30,
+            )
         ]
 
     def _await_record(self, tail: JournalTail, kind: str, run: Run) -> None:
@@ -171,6 +188,13 @@ class Striker:
         ring.set_by_hand("")
         self.inspection = Inspection(ring.run_folder, ring.journal)
         ring.start_agent()
+
+    def _alive(self, role: str) -> bool:
+        """Whether it lives, or comes to life soon: an agent may be replacing its watchdog."""
+        with contextlib.suppress(Gone):
+            wait_for(role, lambda: self._ring.processes(role), seconds=10)
+            return True
+        return False
 
     def _start_agent_if_gone(self) -> None:
         if self._ring.agent_ended():

@@ -81,14 +81,14 @@ def test_a_search_never_sees_the_unseen_part(tmp_path: Path) -> None:
     changed = pages[:1_200] + list(range(5_000, 5_800))
     adapters = [
         CachePolicyAdapter(
-            {"trace": str(written(tmp_path / f"{number}.txt", trace)), "cache_size": 0.25},
+            {"trace": str(written(tmp_path / f"{number}.txt", trace)), "cache_size": 0.75},
             tmp_path / str(number),
         )
         for number, trace in enumerate((pages, changed))
     ]
     one, other = (adapter.measure(Purpose.SEARCH) for adapter in adapters)
     assert one.objectives == other.objectives
-    assert one.metrics["capacity"] == other.metrics["capacity"] == 20
+    assert one.metrics["capacity"] == other.metrics["capacity"] == 60
     one, other = (adapter.measure(Purpose.CONFIRM) for adapter in adapters)
     assert one.metrics["requests"] == other.metrics["requests"] == 800
     assert one.metrics["misses"] < other.metrics["misses"] == 800

@@ -91,7 +91,19 @@ def test_verdicts(ratios: list[float], verdict: str) -> None:
 
 def test_undecided_says_what_it_would_cost_to_know() -> None:
     words = confirm([2.0, 0.5, 1.9, 0.6] * 4, margin=0.02, pair_seconds=4.0).words
-    assert "pairs" in words and "min of measuring" in words
+    assert "about 3179 pairs, 4 h of measuring" in words
+
+
+def test_what_it_would_cost_to_know_is_more_than_was_spent() -> None:
+    rng = np.random.default_rng(5)
+    asked = 0
+    for _ in range(300):
+        ratios = list(np.exp(rng.normal(rng.uniform(-0.03, 0.03), rng.uniform(0.005, 0.1), 16)))
+        result = confirm(ratios, margin=0.02)
+        if result.verdict == "undecided":
+            asked += 1
+            assert result.pairs < int(result.words.split("about ")[1].split(" pairs")[0])
+    assert asked > 50
 
 
 def test_a_deterministic_target_has_an_interval_of_no_width() -> None:
@@ -99,8 +111,34 @@ def test_a_deterministic_target_has_an_interval_of_no_width() -> None:
     assert (result.verdict, result.low, result.high) == ("better", 1.25, 1.25)
 
 
-def test_no_pairs_is_no_gain_not_a_crash() -> None:
-    assert confirm([], margin=0.02).verdict == "no gain found"
+def test_without_pairs_nothing_is_claimed() -> None:
+    result = confirm([], margin=0.02)
+    assert (result.verdict, result.ratio, result.pairs) == ("undecided", None, 0)
+
+
+def test_fewer_than_twelve_pairs_never_make_a_verdict() -> None:
+    few = confirm([1.5, 1.51] * 5, margin=0.02)
+    assert (few.verdict, few.pairs) == ("undecided", 10)
+    assert few.low is not None and few.low > 1
+    assert "12" in few.words
+    assert confirm([1.5], margin=0.02).verdict == "undecided"
+
+
+@pytest.mark.parametrize(("baseline", "candidate"), [(0.0, 5.0), (5.0, 0.0), (-1.0, -2.0)])
+def test_values_of_zero_or_below_have_no_ratio_and_say_so(
+    baseline: float, candidate: float
+) -> None:
+    windows = [window(1, 0, "baseline", baseline), window(1, 1, "candidate", candidate)]
+    ratios = pair_ratios(THROUGHPUT, windows)
+    assert ratios == [None]
+    result = confirm([*ratios, *[1.5] * 15], margin=0.02)
+    assert (result.verdict, result.ratio) == ("undecided", None)
+    assert "1 of 16 pairs" in result.words and "positive" in result.words
+
+
+def test_equal_values_are_no_gain_even_at_zero() -> None:
+    windows = [window(1, 0, "baseline", 0.0), window(1, 1, "candidate", 0.0)]
+    assert confirm(pair_ratios(THROUGHPUT, windows) * 12, margin=0.02).verdict == "no gain found"
 
 
 def test_the_interval_holds_the_truth_as_often_as_it_says() -> None:

@@ -1,7 +1,10 @@
-"""What the recommenders do with what they know: better than chance, away from failures, in words."""
+"""What the recommenders make of what they know: better than chance, away from failures."""
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections import Counter
 from dataclasses import replace
 
@@ -253,3 +256,28 @@ def test_long_histories_are_cut_to_the_best_and_the_latest() -> None:
     assert len(set(kept.tolist())) == LARGEST_FIT
     assert set(history.ranking[:20].tolist()) <= set(kept.tolist())
     assert len(told) - 1 in kept
+
+
+@pytest.mark.parametrize("name", ["tpe", "forest"])
+def test_another_process_gives_the_same_suggestion(name: str) -> None:
+    # Texts hash differently there; nothing may hang on the order of a set of them.
+    code = (
+        "from tuner.optimizer import Optimizer; from tuner.rehearsal import conditional, rehearse;"
+        "import numpy as np; rng = np.random.default_rng(0);"
+        f"optimizer = Optimizer(conditional(), {name!r}, seed=4)\n"
+        "for _ in range(8):\n"
+        "    answer = rehearse(conditional(), optimizer.ask().configuration, rng)\n"
+        "    optimizer.tell(answer.configuration, answer.values, failure=answer.failure)\n"
+        "print(optimizer.ask())"
+    )
+    answers = [
+        subprocess.run(
+            [sys.executable, "-c", code],
+            env={**os.environ, "PYTHONHASHSEED": seed},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for seed in ("1", "2")
+    ]
+    assert answers[0] == answers[1] != ""

@@ -1,165 +1,18 @@
-"""A session from start to end through store, service and worker, with a scripted target.
-
-The "agent" here leases trials from the store and answers with a known function: what is tested is
-the tuner's side of the ring, over the real knowledge base.
-"""
+"""A session from start to end through store, service and worker, with a scripted target."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from knowledge_base import Store, upgrade
 from knowledge_base.errors import Conflict
-from knowledge_base.records import NewWindow, Session, SessionState, Trial, TrialState
-from targets.adapter import Description, Workload
-from targets.clock import ManualClock
-from targets.errors import FailureKind
-from targets.knobs import Knob, KnobType
-from targets.metrics import Direction, MetricVector, Objective
-from targets.space import KnobSpace
+from knowledge_base.records import SessionState, TrialState
+from targets.metrics import Direction
+from tests.tuner.scripted import SPACE, Scripted, request
 from tuner.errors import InvalidSession
 from tuner.replay import replay
-from tuner.service import SessionRequest, SessionService
 from tuner.view import SessionView
-from tuner.worker import Worker
-
-SPACE = KnobSpace(
-    (
-        Knob(
-            name="mode", type=KnobType.CATEGORICAL, default="slow", levels=("slow", "fast", "bad")
-        ),
-        Knob(name="size", type=KnobType.INTEGER, default=10, low=1, high=100),
-    )
-)
-INSTANCE = "agent-1"
-Measure = Callable[[dict[str, Any], int], float]
-
-
-def describe(*, deterministic: bool = False) -> dict[str, Any]:
-    return Description(
-        kind="scripted",
-        version="1",
-        hardware={},
-        space=SPACE,
-        metrics=(),
-        objectives=(
-            Objective(
-                name="speed",
-                direction=Direction.MAXIMISE,
-                unit="1/s",
-                deterministic=deterministic,
-            ),
-        ),
-        workload=Workload(name="w"),
-        window_seconds=1.0,
-    ).to_dict()
-
-
-class Scripted:
-    """Store, service, worker and a target that answers by a function."""
-
-    def __init__(self, store: Store, clock: ManualClock) -> None:
-        self.store, self.clock = store, clock
-        self.service = SessionService(store, clock)
-        self.worker = Worker(store, clock=clock)
-        self.noise = 0
-
-    def target(self, *, deterministic: bool = False) -> None:
-        target = self.store.targets.describe("t", describe(deterministic=deterministic))
-        self.store.agents.register(
-            target_id=target.id,
-            instance=INSTANCE,
-            incarnation="i",
-            version="1",
-            protocol=1,
-            host="elsewhere",
-            in_force=SPACE.default(),
-            lease_seconds=1e6,
-        )
-
-    def measure(self, configuration: dict[str, Any], _: int) -> float:
-        if configuration["mode"] == "bad":
-            raise RuntimeError("the target fell over")
-        return (2.0 if configuration["mode"] == "fast" else 1.0) * (50 + configuration["size"])
-
-    def answer(self, measure: Measure) -> Trial | None:
-        """Take one trial and answer it; None when there is none."""
-        target = self.store.targets.by_name("t")
-        trial = self.store.trials.lease_next(
-            target.id, instance=INSTANCE, incarnation="i", lease_seconds=60
-        )
-        if trial is None:
-            return None
-        session = self.store.sessions.get(trial.session_id)
-        arms = {"candidate": trial.configuration, "baseline": session.baseline}
-        windows, failure, message = [], None, ""
-        for position, arm in enumerate(trial.sequence):
-            self.clock.advance(1.0)
-            try:
-                value = measure(dict(arms[arm]), trial.number)
-            except RuntimeError as error:
-                failure, message = FailureKind.WORKLOAD_FAILED, str(error)
-                break
-            except OSError as error:
-                failure, message = FailureKind.HARNESS_FAILED, str(error)
-                break
-            windows.append(
-                NewWindow(
-                    trial_id=trial.id,
-                    epoch=trial.epoch,
-                    arm=arm,
-                    block=trial.block,
-                    position=position,
-                    purpose="search",
-                    started_at=self.clock.now(),
-                    seconds=1.0,
-                    objectives={"speed": value},
-                    metrics=MetricVector.of({"cpu": 1.0}),
-                )
-            )
-        done = self.store.trials.finish(
-            trial.id,
-            instance=INSTANCE,
-            epoch=trial.epoch,
-            state=TrialState.FAILED if failure else TrialState.COMPLETED,
-            in_force=trial.configuration,
-            failure=failure,
-            message=message,
-            seconds=1.0,
-            restarted=False,
-            lines=({"name": "expert", "value": 500.0},) if trial.task == "references" else (),
-            windows=windows,
-        )
-        return done.trial
-
-    def run(self, session: Session, measure: Measure | None = None, rounds: int = 500) -> Session:
-        for _ in range(rounds):
-            self.worker.step()
-            session = self.store.sessions.get(session.id)
-            if session.state.ended:
-                return session
-            self.answer(measure or self.measure)
-        raise AssertionError("the session did not end")
-
-
-@pytest.fixture
-def ring(tmp_path: Path) -> Iterator[Scripted]:
-    url = f"sqlite:///{tmp_path / 'kb.db'}"
-    upgrade(url)
-    clock = ManualClock()
-    store = Store.open(url, clock=clock)
-    yield Scripted(store, clock)
-    store.close()
-
-
-def request(**changes: Any) -> SessionRequest:
-    return SessionRequest(
-        **{"target": "t", "trials": 12, "recommender": "random", "seed": 3} | changes
-    )
 
 
 def test_a_session_finds_confirms_and_reports_the_better_configuration(ring: Scripted) -> None:
@@ -307,7 +160,7 @@ def test_pause_holds_trials_back_and_resume_goes_on(ring: Scripted) -> None:
     ring.worker.step()
     ring.service.pause(session.id, actor="me", reason="backup")
     ring.worker.step()
-    assert ring.answer(ring.measure) is None
+    assert ring.answer() is None
     ring.service.resume(session.id, actor="me")
     assert ring.run(ring.store.sessions.get(session.id)).state is SessionState.FINISHED
 
@@ -363,3 +216,144 @@ def test_a_request_that_makes_no_sense_is_refused_with_the_rule(
     ring.target()
     with pytest.raises(InvalidSession, match=text):
         ring.service.start(request(**changes))
+
+
+def test_a_target_that_rounds_is_known_by_what_is_in_force(ring: Scripted) -> None:
+    """Every candidate fails while confirmed, under another value than it was asked for."""
+    ring.target(deterministic=True)
+    ring.take_up = lambda asked: asked | {"size": asked["size"] // 10 * 10 + 3}
+
+    def only_searched(configuration: dict[str, Any], number: int) -> float:
+        if number > 12 and configuration != SPACE.default():
+            raise RuntimeError("fails under fresh work")
+        return ring.measure(configuration, number)
+
+    session = ring.run(ring.service.start(request()), only_searched)
+    report = ring.service.report(session.id)
+    assert session.state is SessionState.FINISHED
+    assert report["confirmation"]["verdict"] == "no gain found"
+    assert report["recommended"] == SPACE.default()
+
+
+def test_a_baseline_taken_up_differently_is_never_the_candidate(ring: Scripted) -> None:
+    ring.target(deterministic=True)
+    ring.take_up = lambda asked: asked | {"size": 7} if asked == SPACE.default() else asked
+
+    def only_baseline(configuration: dict[str, Any], number: int) -> float:
+        if configuration["size"] != 7:
+            raise RuntimeError("out of memory")
+        return 1.0
+
+    session = ring.run(ring.service.start(request()), only_baseline)
+    assert session.state is SessionState.FINISHED
+    assert session.verdict["verdict"] == "no gain found"
+
+
+def test_a_confirmation_that_cannot_be_measured_claims_nothing(ring: Scripted) -> None:
+    ring.target(deterministic=True)
+
+    def dies_after_six_blocks(configuration: dict[str, Any], number: int) -> float:
+        if number > 17:
+            raise OSError("the harness is gone")
+        return ring.measure(configuration, number)
+
+    session = ring.run(ring.service.start(request(promote=True)), dies_after_six_blocks)
+    report = ring.service.report(session.id)
+    assert report["confirmation"]["pairs"] == 10
+    assert report["confirmation"]["verdict"] == "undecided"
+    assert "the harness is gone" in session.reason
+    assert report["recommended"] == SPACE.default()
+
+
+def test_a_harness_that_dies_after_the_baseline_fails_the_session(ring: Scripted) -> None:
+    ring.target()
+
+    def dies(configuration: dict[str, Any], number: int) -> float:
+        if number:
+            raise OSError("no space left")
+        return 1.0
+
+    session = ring.run(ring.service.start(request()), dies)
+    assert session.state is SessionState.FAILED
+    assert "no space left" in session.reason
+
+
+def test_reference_lines_survive_a_fault_of_the_harness(ring: Scripted) -> None:
+    ring.target(deterministic=True)
+    seen: list[int] = []
+
+    def interrupted(configuration: dict[str, Any], number: int) -> float:
+        if number == 21 and number not in seen:
+            seen.append(number)
+            raise OSError("killed")
+        return ring.measure(configuration, number)
+
+    session = ring.run(ring.service.start(request()), interrupted)
+    tasks = [trial.task for trial in ring.store.trials.all(session.id)]
+    assert tasks.count("references") == 2
+    assert ring.service.report(session.id)["reference_lines"][0]["name"] == "expert"
+
+
+@pytest.mark.parametrize("direction", list(Direction))
+def test_less_can_be_better(ring: Scripted, direction: Direction) -> None:
+    ring.target(deterministic=True, direction=direction)
+    session = ring.run(ring.service.start(request(trials=20)))
+    report = ring.service.report(session.id)
+    size = report["incumbent"]["configuration"]["size"]
+    assert report["confirmation"]["verdict"] == "better" and report["confirmation"]["ratio"] > 1
+    assert size > 50 if direction is Direction.MAXIMISE else size < 10
+
+
+def test_an_objective_of_zero_ends_undecided_and_says_why(ring: Scripted) -> None:
+    ring.target(deterministic=True)
+
+    def none_at_first(configuration: dict[str, Any], number: int) -> float:
+        return 0.0 if configuration == SPACE.default() else ring.measure(configuration, number)
+
+    session = ring.run(ring.service.start(request()), none_at_first)
+    report = ring.service.report(session.id)
+    assert (session.state, report["confirmation"]["verdict"]) == ("finished", "undecided")
+    assert "zero or below" in report["confirmation"]["words"]
+    assert report["confirmation"]["baseline_value"] == 0.0
+
+
+def test_a_gain_floor_ends_the_search_early(ring: Scripted) -> None:
+    ring.target(deterministic=True)
+
+    def flat(configuration: dict[str, Any], number: int) -> float:
+        return 100.0 + configuration["size"] * 1e-4
+
+    session = ring.run(ring.service.start(request(trials=60, gain_floor=0.2)), flat)
+    report = ring.service.report(session.id)
+    assert 10 < len(report["trials"]) < 40
+    assert report["confirmation"]["verdict"] == "no gain found"
+
+
+def test_a_search_time_beyond_any_calendar_is_only_long(ring: Scripted) -> None:
+    ring.target(deterministic=True)
+    session = ring.run(ring.service.start(request(wall_seconds=1e300)))
+    assert session.state is SessionState.FINISHED
+
+
+def test_no_time_at_all_says_that_nothing_was_tried(ring: Scripted) -> None:
+    ring.target(deterministic=True)
+    session = ring.run(ring.service.start(request(wall_seconds=0.5)))
+    assert "none was tried" in session.reason
+
+
+def test_a_failed_trial_has_no_value_however_far_it_came(ring: Scripted) -> None:
+    ring.target()
+    left = [2]
+
+    def half(configuration: dict[str, Any], number: int) -> float:
+        left[0] -= 1
+        if left[0] == 0:
+            raise OSError("killed")
+        return 1.0
+
+    session = ring.service.start(request())
+    ring.worker.step()
+    failed = ring.answer(half)
+    assert failed is not None and failed.state is TrialState.FAILED
+    [row] = ring.service.report(session.id)["trials"]
+    assert row["value"] is None and row["values"] == [1.0]

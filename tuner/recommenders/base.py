@@ -158,11 +158,14 @@ class Recommender(ABC):
         """The next `count` configurations and the state to keep.
 
         Every suggestion is in the space, keeps all constraints and pins, and repeats neither an
-        observed nor a pending configuration unless its kind is RE_MEASURE. `state` is what the
-        last call returned, `{}` at first.
+        observed nor a pending configuration unless its kind is RE_MEASURE. There are fewer than
+        `count` only where a finite space has no more. `state` is what the last call returned,
+        `{}` at first; a lost state must not end a session.
 
         Raises:
             SpaceExhausted: every configuration of a finite space was tried.
+            InfeasibleSpace: no configuration keeps the constraints and the pins.
+            ValueError: an observed value is not finite.
         """
 
     def describe(self) -> dict[str, Any]:

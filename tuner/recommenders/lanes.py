@@ -32,8 +32,7 @@ def by_neighbour(history: History, rng: np.random.Generator) -> Suggestion:
     """
     encoder = history.encoder
     for place in history.ranking[:ORIGINS]:
-        near = neighbours(encoder, history.measured[place].configuration)
-        new = [one for one in near if encoder.key(one) not in history.seen]
+        new = history.unseen(neighbours(encoder, history.measured[place].configuration))
         if new:
             chosen = new[rng.integers(len(new))]
             return Suggestion(

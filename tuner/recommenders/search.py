@@ -38,6 +38,7 @@ UNLIKELY = 0.25
 """A smaller chance to work is taken only where there is nothing else."""
 
 LAST = 1e-9
+"""The weight that puts such a one last, and still tells the better of two."""
 
 Candidates = list[dict[str, Value]]
 
@@ -92,7 +93,7 @@ def choose(scorer: Scorer, rng: np.random.Generator) -> dict[str, Value]:
     place = int(scores.argmax())
     chosen, score = pool[place], scores[place]
     for _ in range(CLIMBS):
-        near = _unseen(scorer.history, neighbours(scorer.history.encoder, chosen))
+        near = scorer.history.unseen(neighbours(scorer.history.encoder, chosen))
         scores = scorer.scores(near) if near else np.array([-np.inf])
         if scores.max() <= score:
             break
@@ -113,12 +114,8 @@ def candidates(
         return sample(encoder, LARGEST_LIST, rng, avoid=history.seen)
     pool = sample(encoder, count, rng, avoid=history.seen)
     for place in history.ranking[:NEAR_BEST]:
-        pool += _unseen(history, neighbours(encoder, history.measured[place].configuration))
+        pool += history.unseen(neighbours(encoder, history.measured[place].configuration))
     return pool
-
-
-def _unseen(history: History, configurations: Candidates) -> Candidates:
-    return [one for one in configurations if history.encoder.key(one) not in history.seen]
 
 
 def suggest_by(

@@ -30,7 +30,7 @@ class SobolRecommender(SequentialRecommender):
             configuration=configuration,
             kind=SuggestionKind.EXPLORE,
             lane=self.name,
-            reason=f"Sobol sequence, point {place}: where the space is emptiest so far.",
+            reason=f"Sobol sequence, point {place}: spread evenly, whatever was seen so far.",
         )
         return suggestion, {**state, "seed": seed, "place": place}
 

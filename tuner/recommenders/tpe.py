@@ -56,18 +56,16 @@ class TreeParzenRecommender(SequentialRecommender):
 
     def search(self, history: History, rng: np.random.Generator) -> Suggestion:
         """A suggestion once there is something to learn from."""
-        configuration, near = self._new(history, rng)
+        configuration, why = self._new(history, rng)
         return Suggestion(
             configuration=configuration,
             kind=SuggestionKind.EXPLOIT,
             lane=self.name,
-            reason="Parzen estimator: likelier among the good configurations than among the rest"
-            f"{', as a neighbour of one that was tried' if near else ''}. "
-            f"{moves(history, configuration)}",
+            reason=f"Parzen estimator: {why}. {moves(history, configuration)}",
         )
 
-    def _new(self, history: History, rng: np.random.Generator) -> tuple[Configuration, bool]:
-        """A configuration not seen before, and whether it had to be a neighbour of one that was."""
+    def _new(self, history: History, rng: np.random.Generator) -> tuple[Configuration, str]:
+        """A configuration not seen before, and why this one."""
         encoder = history.encoder
         wanted: dict[str, Value] | None = None
         with _quiet():
@@ -75,13 +73,13 @@ class TreeParzenRecommender(SequentialRecommender):
             for _ in range(ASKS):
                 drawn = repair(encoder, _ask(study, encoder), rng)
                 if drawn is not None and encoder.key(drawn) not in history.seen:
-                    return drawn, False
+                    return drawn, "likelier among the good configurations than among the rest"
                 wanted = drawn or wanted
-        around = [] if wanted is None else neighbours(encoder, wanted)
-        new = [one for one in around if encoder.key(one) not in history.seen]
-        if new:
-            return new[rng.integers(len(new))], True
-        return sample(encoder, 1, rng, avoid=history.seen)[0], False
+        near = [] if wanted is None else history.unseen(neighbours(encoder, wanted))
+        if near:
+            return near[rng.integers(len(near))], "what it wants was tried, so a neighbour of it"
+        [drawn] = sample(encoder, 1, rng, avoid=history.seen)
+        return drawn, "all it wants was tried, so a random configuration"
 
     def _study(self, history: History, rng: np.random.Generator) -> Study:
         """Everything known as a study.

@@ -9,12 +9,11 @@ import numpy as np
 
 from targets.errors import MissingExtra
 from tuner.history import History
+from tuner.space import Rows, SpaceEncoder
 from tuner.surrogates.base import Vector
 
 if TYPE_CHECKING:
     from sklearn.ensemble import RandomForestClassifier
-
-from tuner.space import Rows, SpaceEncoder
 
 TREES = 40
 
@@ -26,8 +25,10 @@ LEAST = 0.02
 class Acceptability:
     """The chance that a configuration neither fails nor breaks a limit.
 
-    A random forest of whole trees, for what fails is mostly cut off by one knob at one value. Multiplying
-    expected improvement by it is the constrained improvement of Schonlau, Welch and Jones, 1998.
+    A random forest that tries every knob at every split, for what fails is mostly cut off by one
+    knob at one value: on such a cliff, seen from a dozen trials, it was the sharpest of four
+    kinds of trees. Multiplying expected improvement by this chance is the constrained improvement
+    of Schonlau, Welch and Jones, 1998.
     """
 
     encoder: SpaceEncoder

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
-from flask import Blueprint, render_template
+from flask import Blueprint, Response, render_template
 
 from knowledge_base.records import Agent, Event, Session, SessionState, Target
 from knowledge_base.store import Store
@@ -18,7 +18,7 @@ blueprint = Blueprint("overview", __name__)
 blueprint.before_request(require_access)
 
 SHOWN_SESSIONS = 12
-SHOWN_EVENTS = 12
+SHOWN_EVENTS = 10
 SHOWN_AGENTS = 200
 # Twice the lease: an agent that is merely late is not yet called silent.
 SILENT_AFTER_LEASES = 2
@@ -73,7 +73,7 @@ def overview() -> str:
 
 
 @blueprint.get("/live")
-def overview_live() -> object:
+def overview_live() -> Response:
     """The part that changes."""
     return live("overview_live.html", _contents())
 

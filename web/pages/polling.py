@@ -28,4 +28,5 @@ def tagged(response: Response, etag: str) -> Response:
     """The response with its ETag; empty when the browser has that version."""
     response.set_etag(etag)
     response.headers["Cache-Control"] = "no-cache, private"
-    return response.make_conditional(request)
+    response.make_conditional(request)
+    return response

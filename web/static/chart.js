@@ -23,21 +23,22 @@
     const measured = data.steps.filter((step) => step.value !== null);
     const failed = data.steps.filter((step) => step.failure);
     const values = measured.map((step) => step.value);
-    const floor = Math.min(...values, data.baseline ?? Infinity);
     const muted = colour("muted");
     const levels = data.lines
       .filter((line) => line.value !== null)
       .map((line) => level(line.name, line.value, { type: "dotted", color: colour("amber") }));
     if (data.baseline !== null)
       levels.push(level("baseline", data.baseline, { type: "dashed", color: muted }));
-    const ceiling = Math.max(...values, ...levels.map((line) => line.yAxis));
+    const shown = [...values, ...levels.map((line) => line.yAxis)];
+    const [low, high] = shown.length ? [Math.min(...shown), Math.max(...shown)] : [0, 1];
+    const room = 0.06 * (high - low || Math.abs(high) || 1);
 
     chart.setOption(
       {
         animation: false,
         aria: { enabled: true, label: { description: description(data, measured, failed) } },
         textStyle: { fontFamily: getComputedStyle(document.body).fontFamily, color: muted },
-        grid: { left: 8, right: 12, top: 28, bottom: 8, containLabel: true },
+        grid: { left: 8, right: 12, top: 28, bottom: 26, containLabel: true },
         tooltip: {
           renderMode: "richText",
           trigger: "item",
@@ -50,9 +51,8 @@
         xAxis: {
           type: "value",
           name: "trial",
-          nameLocation: "end",
-          nameGap: 4,
-          nameTextStyle: { align: "right", verticalAlign: "top", padding: [26, 0, 0, 0] },
+          nameLocation: "middle",
+          nameGap: 26,
           minInterval: 1,
           min: 0,
           max: (extent) => Math.max(5, extent.max),
@@ -64,9 +64,14 @@
         yAxis: {
           type: "value",
           scale: true,
-          min: Number.isFinite(floor) ? (extent) => Math.min(extent.min, floor) : undefined,
-          max: Number.isFinite(ceiling) ? (extent) => Math.max(extent.max, ceiling) : undefined,
-          axisLabel: { color: muted, formatter: (value) => short.format(value) },
+          min: low - room,
+          max: high + room,
+          axisLabel: {
+            color: muted,
+            showMinLabel: false,
+            showMaxLabel: false,
+            formatter: (value) => short.format(value),
+          },
           splitLine: { lineStyle: { color: colour("line"), opacity: 0.6 } },
         },
         series: [
@@ -107,7 +112,7 @@
             symbolSize: 8,
             itemStyle: { color: "none", borderColor: colour("ember"), borderWidth: 1.5 },
             data: failed.map((step) => ({
-              value: [step.number, Number.isFinite(floor) ? floor : 0],
+              value: [step.number, low - room],
               words: `Trial ${step.number} failed: ${step.failure}`,
             })),
           },

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from targets.adapter import CancelToken
+from targets.child import Finished, run_child
 from targets.clock import SystemClock
 from targets.errors import Cancelled, TimedOut
-from targets.matmul.child import Finished, run_child
 
 
 def run(program: str, *, seconds: float = 60.0, text: str = "", **options: object) -> Finished:
