@@ -30,11 +30,13 @@ system: ## install what tests need beyond Python (PostgreSQL, Chromium), where t
 
 test: $(STAMP) system ## set everything up and run the suite, linters included (under 15 minutes)
 	$(MAKE) --no-print-directory lint types floors
-	$(BIN)/python -m pytest -m 'not slow' $(ARGS)
+	LONTRA_TEST_POSTGRESQL=$$(sh tests/system-packages.sh has-postgresql) \
+		$(BIN)/python -m pytest -m 'not slow' $(ARGS)
 
 test-all: $(STAMP) system ## the whole suite, slow and privileged checks and the survival campaign too
 	$(MAKE) --no-print-directory lint types floors
-	$(BIN)/python -m pytest -s --timeout 5400 $(ARGS)
+	LONTRA_TEST_POSTGRESQL=$$(sh tests/system-packages.sh has-postgresql) \
+		$(BIN)/python -m pytest -s --timeout 5400 $(ARGS)
 
 lint: $(STAMP) ## ruff: rules and format
 	$(BIN)/ruff check .

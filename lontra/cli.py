@@ -69,7 +69,6 @@ class LazyGroup(click.Group):
                 raise  # click ends quietly when nobody reads on
             raise click.ClickException(f"{error.filename}: {error.strerror}") from error
         except KeyboardInterrupt:
-            click.echo("Interrupted.", err=True)
             raise click.exceptions.Exit(INTERRUPTED) from None
 
 

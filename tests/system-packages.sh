@@ -1,11 +1,19 @@
 #!/bin/sh
 # Installs what the tests need beyond Python: a PostgreSQL server and Chromium. Where packages
 # cannot be installed it says what is missing; the tests that need it then say so too.
+# `has-postgresql` installs nothing and prints on or off.
 set -u
 
+has_postgresql() {
+    ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || command -v initdb >/dev/null 2>&1
+}
+if [ "${1:-}" = has-postgresql ]; then
+    has_postgresql && echo on || echo off
+    exit 0
+fi
+
 missing=""
-ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || command -v initdb >/dev/null 2>&1 ||
-    missing="$missing postgresql"
+has_postgresql || missing="$missing postgresql"
 command -v chromium >/dev/null 2>&1 || [ -n "${LONTRA_CHROMIUM:-}" ] || missing="$missing chromium"
 command -v gcc >/dev/null 2>&1 || missing="$missing gcc libc6-dev"
 [ -z "$missing" ] && exit 0

@@ -207,7 +207,7 @@ def _outcome(
         configuration=encoder.canonical(group[0].configuration),
         key=key,
         values=tuple(value for one in group for value in one.values.get(name, ())),
-        failures=sum(one.failure is not None and True for one in group),
+        failures=sum(one.failure is not None and one.failure.blames_configuration for one in group),
         over_limit=any(_breaks(limit, one) for limit in problem.limits for one in group),
         numbers=tuple(one.number for one in group),
     )

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import getpass
 import json
+import re
 import shlex
 import sys
-import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -15,15 +14,21 @@ import click
 
 from knowledge_base import Store, upgrade
 from knowledge_base.errors import NotFound
-from knowledge_base.records import Session, Trial
+from knowledge_base.records import Session, Target, Trial
+from lontra.actor import current_user
 from lontra.home import Home
 from lontra.ring import Ring, local_ring
-from lontra.text import report_text, trial_line
+from lontra.text import duration, report_text, trial_line
 from targets.agent.policy import Policy
 from targets.registry import load_adapter
 from targets.settings import parse_settings
 from tuner.service import SessionRequest
 from tuner.view import CONFIRM_TASK, SEARCH_TASK
+
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+"""A target's name is also that of its folder."""
+
+_PERMISSIONS = ("allow-restart", "allow-durability")
 
 
 @click.command("tune")
@@ -125,12 +130,27 @@ def tune_command(home: Home, /, target: str, **options: Any) -> None:
     """
     say: Callable[[str], None] = (lambda text: None) if options["quiet"] else click.echo
     name = options["name"] or target
+    if not NAME.fullmatch(name):
+        raise click.BadParameter(
+            f"{name!r}: take letters, digits, '.', '_' and '-', a letter or digit first",
+            param_hint="--name",
+        )
     given = _pairs(options["settings"], "--set")
     adapter = load_adapter(target)
     settings = parse_settings(adapter.settings_declared, given, owner=f"target {target}")
-    if options["resume"]:
-        settings = _settings_of_last_run(home, name, settings, given)
     _writable(options["json_file"])
+    left = _left_open(home, name, kind=adapter.kind)
+    if options["resume"]:
+        if left is None:
+            raise click.ClickException(
+                f"target {name} has no interrupted session: leave --resume out to start one"
+            )
+        settings = _settings_left(left[0], settings, given)
+    elif left is not None:
+        raise click.ClickException(
+            f"target {name} has session {left[1].id}, which has not ended: go on with "
+            f"--resume, or end it with `lontra sessions cancel {left[1].id}`"
+        )
     request = _request(name, options)
     say(f"Setting up target {name} ({adapter.summary})")
     policy = Policy(
@@ -138,7 +158,7 @@ def tune_command(home: Home, /, target: str, **options: Any) -> None:
         allow_durability=options["allow_durability"],
     )
     with local_ring(home, adapter=target, settings=settings, target=name, policy=policy) as ring:
-        session = _resumed(ring) if options["resume"] else _started(ring, request)
+        session = _resumed(ring, left[1].id) if left else ring.service.start(request)
         say(
             f"Session {session.id}: {session.objective['name']}, {session.budget['trials']} trials "
             f"by {session.recommender}, seed {session.seed}"
@@ -147,16 +167,15 @@ def tune_command(home: Home, /, target: str, **options: Any) -> None:
             session = ring.run(session.id, on_trial=_teller(ring, session, say))
         except KeyboardInterrupt:
             click.echo(
-                f"\nInterrupted: putting the safe configuration back. Go on with:\n  "
-                f"{_command(home)} tune {shlex.quote(target)} --resume"
-                + (f" --name {shlex.quote(name)}" if name != target else ""),
+                "\nInterrupted: putting the safe configuration back. Go on with:\n  "
+                f"{_command(home)} tune {target} --resume{_repeated(target, options)}",
                 err=True,
             )
-            raise click.exceptions.Exit(130) from None
+            raise
         report = ring.service.report(session.id)
+    click.echo(report_text(report))
     if options["json_file"]:
         _write_json(options["json_file"], report)
-    click.echo(report_text(report))
     say(
         f"\nOpen the dashboard on this history with:\n  {_command(home)} serve\n"
         f"then visit http://127.0.0.1:8642/sessions/{session.id}"
@@ -179,69 +198,69 @@ def _request(name: str, options: Mapping[str, Any]) -> SessionRequest:
         margin=options["margin"],
         pins={knob: _literal(text) for knob, text in _pairs(options["pins"], "--pin").items()},
         promote=options["promote"],
-        actor=getpass.getuser(),
+        actor=current_user(),
     )
 
 
-def _started(ring: Ring, request: SessionRequest) -> Session:
-    open_ = _open_session(ring)
-    if open_ is not None:
-        raise click.ClickException(
-            f"target {ring.target} has session {open_.id}, which has not ended: go on with "
-            f"--resume, or end it with `lontra sessions cancel {open_.id}`"
-        )
-    return ring.service.start(request)
+def _left_open(home: Home, name: str, *, kind: str) -> tuple[Target, Session] | None:
+    """The target and its session that has not ended; None when there is none.
 
-
-def _resumed(ring: Ring) -> Session:
-    session = _open_session(ring)
-    if session is None:
-        raise _nothing_to_resume(ring.target)
-    if session.state == "paused":
-        return ring.service.resume(session.id, actor=getpass.getuser(), reason="--resume")
-    return session
-
-
-def _open_session(ring: Ring) -> Session | None:
-    target = ring.store.targets.by_name(ring.target)
-    newest = ring.store.sessions.list(target_id=target.id, limit=1).items
-    return newest[0] if newest and not newest[0].state.ended else None
-
-
-def _settings_of_last_run(
-    home: Home, name: str, settings: Mapping[str, Any], given: Mapping[str, str]
-) -> dict[str, Any]:
-    """A resumed session goes on with the settings it began with; `--set` may not change them."""
+    Asked before the agent starts, which describes the target anew.
+    """
     upgrade(home.prepare().database_url)
     with Store.open(home.database_url) as store:
         try:
-            description = store.targets.by_name(name).description
+            target = store.targets.by_name(name)
         except NotFound:
-            raise _nothing_to_resume(name) from None
-    stored = dict(description.get("settings", {}))
+            return None
+        if target.kind not in ("", kind):
+            raise click.ClickException(
+                f"target {name} is of kind {target.kind} in this history: give this one of kind "
+                f"{kind} another name (--name)"
+            )
+        newest = store.sessions.list(target_id=target.id, limit=1).items
+    return (target, newest[0]) if newest and not newest[0].state.ended else None
+
+
+def _settings_left(
+    target: Target, settings: Mapping[str, Any], given: Mapping[str, str]
+) -> dict[str, Any]:
+    """A resumed session goes on with the settings it began with; `--set` may not change them."""
+    stored = dict(target.description.get("settings", {}))
     changed = [key for key in given if settings[key] != stored.get(key)]
     if changed:
         raise click.ClickException(
             f"--resume goes on with the session's own settings; {', '.join(changed)} differs: "
             "leave it out, or start a new session without --resume"
         )
-    return stored or dict(settings)
+    return stored
 
 
-def _nothing_to_resume(name: str) -> click.ClickException:
-    return click.ClickException(
-        f"target {name} has no interrupted session: leave --resume out to start one"
-    )
+def _resumed(ring: Ring, session_id: int) -> Session:
+    session = ring.store.sessions.get(session_id)
+    if session.state.ended:
+        return session  # the agent found a knob changed meanwhile, and stood down
+    if ring.store.targets.get(session.target_id).space_id != session.space_id:
+        raise click.ClickException(
+            f"session {session_id} began with other knobs than may be tuned now: repeat its "
+            "--allow-restart and --allow-durability, or end it with "
+            f"`lontra sessions cancel {session_id}`"
+        )
+    if session.state == "paused":
+        return ring.service.resume(session_id, actor=current_user(), reason="--resume")
+    return session
 
 
 def _teller(ring: Ring, session: Session, say: Callable[[str], None]) -> Callable[[Trial], None]:
     """Tells each finished trial in a line, with the time that is left by what was seen so far."""
-    began = time.monotonic()
-    done = [0]
+    began = ring.clock.monotonic()
     blocks = -(-session.budget["confirm_pairs"] // 2)
-    total = session.budget["trials"] + blocks
+    ended = sum(trial.state.ended for trial in ring.store.trials.all(session.id))
+    left = max(0, 1 + session.budget["trials"] + blocks - ended)
+    done = 0
 
     def tell(trial: Trial) -> None:
+        nonlocal done
         if trial.task == SEARCH_TASK:
             report = ring.service.report(session.id)
             rows = {row["number"]: row for row in report["trials"]}
@@ -250,9 +269,9 @@ def _teller(ring: Ring, session: Session, say: Callable[[str], None]) -> Callabl
             text = f"confirming, block {trial.block + 1} of {blocks}: {trial.state}"
         else:
             return
-        done[0] += 1
-        left = (time.monotonic() - began) / done[0] * max(0, total - done[0])
-        say(f"{text}  [about {left:.0f} s left]")
+        done += 1
+        seconds = (ring.clock.monotonic() - began) / done * max(0, left - done)
+        say(f"{text}  [about {duration(seconds)} left]")
 
     return tell
 
@@ -289,10 +308,24 @@ def _writable(path: Path | None) -> None:
 
 
 def _write_json(path: Path, report: Mapping[str, Any]) -> None:
-    path.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+    try:
+        path.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise click.ClickException(
+            f"--json {path}: {error.strerror}; the report is kept: "
+            f"`lontra report {report['session']} --json` prints it"
+        ) from error
 
 
 def _command(home: Home) -> str:
-    """How this program was called, with the home folder where it is not the default."""
+    """How this program was called, with its home and database where they were given."""
     program = sys.argv[0] if Path(sys.argv[0]).name == "lontra" else "lontra"
-    return f"{program} --home {shlex.quote(str(home.path))}" if home.named_by_option else program
+    return f"{shlex.quote(program)}{home.options}"
+
+
+def _repeated(target: str, options: Mapping[str, Any]) -> str:
+    """The options that a resumed session needs again: its other settings are in its record."""
+    name = options["name"]
+    words = [f"--name {name}"] if name not in (None, target) else []
+    words += [f"--{flag}" for flag in _PERMISSIONS if options[flag.replace("-", "_")]]
+    return "".join(f" {word}" for word in words)

@@ -297,7 +297,7 @@ def test_reference_lines_survive_a_fault_of_the_harness(ring: Scripted) -> None:
 @pytest.mark.parametrize("direction", list(Direction))
 def test_less_can_be_better(ring: Scripted, direction: Direction) -> None:
     ring.target(deterministic=True, direction=direction)
-    session = ring.run(ring.service.start(request(trials=20)))
+    session = ring.run(ring.service.start(request(trials=40, pins={"mode": "slow"})))
     report = ring.service.report(session.id)
     size = report["incumbent"]["configuration"]["size"]
     assert report["confirmation"]["verdict"] == "better" and report["confirmation"]["ratio"] > 1
