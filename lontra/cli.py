@@ -28,7 +28,7 @@ _COMMANDS = {
     "worker": ("lontra.commands.worker", "Run the worker that plans sessions."),
     "agent": ("lontra.commands.agent", "Run, check or remove the agent beside a target."),
     "token": ("lontra.commands.token", "Create, list and revoke API tokens."),
-    "db": ("lontra.commands.db", "Create or upgrade the knowledge base."),
+    "db": ("lontra.commands.db", "Create, upgrade or thin out the knowledge base."),
     "export": ("lontra.commands.transfer", "Write the whole history as JSON Lines."),
     "import": ("lontra.commands.transfer", "Read a history written by export."),
 }
@@ -65,9 +65,10 @@ class LazyGroup(click.Group):
             command = f"lontra {ctx.invoked_subcommand}"
             raise click.ClickException(str(MissingExtra(command, module, "server"))) from error
         except OSError as error:
-            if error.errno == errno.EPIPE or error.filename is None:
+            if error.errno == errno.EPIPE:
                 raise  # click ends quietly when nobody reads on
-            raise click.ClickException(f"{error.filename}: {error.strerror}") from error
+            subject = f"{error.filename}: " if error.filename else ""
+            raise click.ClickException(f"{subject}{error.strerror or error}") from error
         except KeyboardInterrupt:
             raise click.exceptions.Exit(INTERRUPTED) from None
 

@@ -72,10 +72,14 @@ class BrokenAdapter(LontraError):
 
 
 class MissingExtra(LontraError):
-    """An optional dependency is not installed."""
+    """An optional dependency is not installed: what needs it, the package, and the extra."""
 
     def __init__(self, needed_for: str, module: str, extra: str) -> None:
-        super().__init__(
+        super().__init__(needed_for, module, extra)
+
+    def __str__(self) -> str:
+        needed_for, module, extra = self.args
+        return (
             f"{needed_for} needs the Python package {module}, which is not installed: "
             f"pip install 'lontra[{extra}]'"
         )

@@ -32,7 +32,7 @@ from tuner.registry import load_recommender
 from tuner.view import SEARCH_TASK, SessionView
 
 FINALISTS = 3
-GAIN_NEEDS_TRIALS = 10  # below this a surrogate's word on what is left to gain is a guess
+GAIN_NEEDS_TRIALS = 30  # below this the estimate is too low as often as not (tuner.estimate)
 
 log = logging.getLogger(__name__)
 

@@ -10,7 +10,8 @@ import hmac
 import secrets
 from ipaddress import ip_address
 
-from flask import request, session
+from flask import Flask, request, session
+from flask.sessions import SecureCookieSessionInterface
 
 from knowledge_base.records import Scope, Token
 from web.auth import SERVING_SCOPES, check_token
@@ -24,6 +25,13 @@ FORWARDING_HEADERS = ("Forwarded", "Via", "X-Forwarded-For", "X-Forwarded-Host",
 _TOKEN = "token"  # noqa: S105 - a key of the cookie
 _SINCE = "since"
 _CSRF = "csrf"
+
+
+class LoginCookie(SecureCookieSessionInterface):
+    """Flask's signed cookie, marked Secure whenever the browser came by TLS."""
+
+    def get_cookie_secure(self, app: Flask) -> bool:
+        return super().get_cookie_secure(app) or request.is_secure
 
 
 def from_this_machine() -> bool:

@@ -9,6 +9,7 @@ from flask import Flask
 from knowledge_base.store import Store
 from targets.clock import Clock, SystemClock
 from tuner.service import SessionService
+from web.access import LoginCookie
 from web.api import register_api
 from web.errors import respond
 from web.in_flight import InFlight
@@ -38,6 +39,7 @@ def create_app(
     clock = clock or SystemClock()
     app = Flask(__name__)
     app.json = StrictJSONProvider(app)
+    app.session_interface = LoginCookie()
     app.config.update(
         SECRET_KEY=settings.secret_key or secrets.token_hex(32),
         MAX_CONTENT_LENGTH=settings.body_bytes,

@@ -20,6 +20,7 @@ from web.services import services
 HEADER = "Idempotency-Key"
 REPLAY_HEADER = "Idempotent-Replay"
 MAXIMUM_KEY = 200
+KEPT_HEADERS = ("Location",)
 
 
 def request_key() -> str | None:
@@ -48,24 +49,28 @@ def once(owner: Token, carry_out: Callable[[], Response]) -> Response:
     if key is None:
         return carry_out()
     digest = _request_digest()
-    replies = services().store.replies
     with services().in_flight.claim(owner.id, key):
-        earlier = replies.get(owner.id, key)
+        earlier = services().store.replies.get(owner.id, key)
         if earlier is not None:
             return _replay(earlier, key, digest)
         response = carry_out()
         if response.status_code < 300:
-            try:
-                replies.put(
-                    owner.id,
-                    key,
-                    request_digest=digest,
-                    status=response.status_code,
-                    body=response.get_json(),
-                )
-            except Conflict as error:
-                raise Problem("key-reused", str(error)) from error
+            _keep(owner, key, digest, response)
         return response
+
+
+def _keep(owner: Token, key: str, digest: str, response: Response) -> None:
+    headers = {name: response.headers[name] for name in KEPT_HEADERS if name in response.headers}
+    try:
+        services().store.replies.put(
+            owner.id,
+            key,
+            request_digest=digest,
+            status=response.status_code,
+            body={"answer": response.get_json(), "headers": headers},
+        )
+    except Conflict as error:
+        raise Problem("key-reused", str(error)) from error
 
 
 def _request_digest() -> str:
@@ -80,8 +85,8 @@ def _replay(earlier: Reply, key: str, digest: str) -> Response:
             f"{HEADER} {key!r} came with another request before: make a new key for every write",
         )
     return Response(
-        json.dumps(earlier.body),
+        json.dumps(earlier.body["answer"]),
         status=earlier.status,
         content_type="application/json",
-        headers={REPLAY_HEADER: "true"},
+        headers={**earlier.body["headers"], REPLAY_HEADER: "true"},
     )

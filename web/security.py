@@ -61,6 +61,6 @@ def harden(app: Flask, settings: WebSettings) -> None:
             response.headers["Cache-Control"] = "no-store"
         elif "Cache-Control" not in response.headers:
             response.headers["Cache-Control"] = "no-cache, private"
-        if settings.secure_cookie:
+        if settings.secure_cookie or request.is_secure:
             response.headers["Strict-Transport-Security"] = "max-age=31536000"
         return response

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shlex
+import signal
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -128,6 +129,8 @@ def tune_command(home: Home, /, target: str, **options: Any) -> None:
       lontra tune cache-policy --set trace=scan --trials 30
       lontra tune command --set file=my-service.toml --objective latency_p99 --promote
     """
+    # Asked to end by a service manager or a shell: the same orderly way out as Ctrl-C.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     say: Callable[[str], None] = (lambda text: None) if options["quiet"] else click.echo
     name = options["name"] or target
     if not NAME.fullmatch(name):

@@ -70,8 +70,9 @@ def _pool(processes: int) -> ProcessPoolExecutor:
 
 
 def _follow_worker() -> None:
-    """In a process of the pool: leave Ctrl-C to the worker; end when it ends, even by kill -9."""
+    """In a process of the pool: leave signals to the worker; end when it ends, even by kill -9."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     worker = multiprocessing.parent_process()
     if worker is None:
         return

@@ -269,7 +269,11 @@ class Ring:
     # -- the API
 
     def api(self, path: str, body: dict[str, Any] | None = None) -> Any:
-        """Ask the REST API as an operator; a body makes it a POST. Raises OSError."""
+        """Ask the REST API as an operator; a body makes it a POST.
+
+        Raises:
+            OSError: the server is away or refuses; in its own words then.
+        """
         request = urllib.request.Request(
             f"{self.url}/api/v1{path}",
             data=None if body is None else json.dumps(body).encode(),
@@ -278,8 +282,11 @@ class Ring:
                 "Content-Type": "application/json",
             },
         )
-        with urllib.request.urlopen(request, timeout=20) as response:
-            return json.load(response)
+        try:
+            with urllib.request.urlopen(request, timeout=20) as response:
+                return json.load(response)
+        except urllib.error.HTTPError as error:
+            raise OSError(f"{path}: {error.read().decode()}") from error
 
     def answers(self) -> bool:
         """Whether the server answers."""

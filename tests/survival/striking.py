@@ -9,7 +9,7 @@ import time
 
 import psutil
 from inspector import JournalTail
-from plan import AGENT, RANDOM, SERVER, TRIAL_RECORDS, WATCHDOG, WORKER, Run
+from plan import AGENT, RANDOM, ROLES, SERVER, TRIAL_RECORDS, WATCHDOG, WORKER, Run
 from ring import Gone, Inspection, Ring, running, wait_for
 from sessions import Sessions
 
@@ -19,6 +19,9 @@ of its commands, might still be at work. Not counted."""
 
 STALE_SECONDS = 3.0
 """How long the daemon is watched after a stale agent or watchdog was resumed."""
+
+GUARDED_SECONDS = 1.0
+"""How long agent and watchdog must live to count as back."""
 
 RECORD_SECONDS = 180.0
 RECOVERY_SECONDS = 90.0
@@ -40,11 +43,11 @@ class Striker:
 
     def prepare(self, run: Run) -> list[str]:
         """A session under way that will come to what the run waits for; who died unstruck."""
-        died = [role for role in (AGENT, WATCHDOG, WORKER, SERVER) if not self._alive(role)]
+        died = [role for role in ROLES if not self._ring.processes(role)]
         for role in (SERVER, WORKER):
             if role in died:
                 self._ring.launch(role)
-        self._start_agent_if_gone()
+        self._have_agent_guarded()
         if self._sessions.promoting or run.promotes:
             if self._sessions.state:
                 self._sessions.await_end()
@@ -99,7 +102,7 @@ class Striker:
             ring.launch(AGENT)
             # It may be given the trial again that it holds, which is why this comes first.
             seconds = self._await_safe(begin, 0.0)
-            self._await_safe(time.monotonic(), STEADY_SECONDS)
+            self._have_agent_guarded()
             return seconds
 
     def bring_back(self, run: Run, stopped: Stopped) -> list[str]:
@@ -114,11 +117,11 @@ class Striker:
                 ring.launch(role)
         wait_for("the server", ring.answers, seconds=60)
         stale = [process for role, process in stopped if role in (AGENT, WATCHDOG)]
+        self._have_agent_guarded()
         if not stale:
-            self._start_agent_if_gone()
             return []
         with self._sessions.paused():
-            self._start_agent_if_gone()
+            self._sessions.await_nothing_in_hand()
             self._await_safe(time.monotonic(), STEADY_SECONDS)
             begin = time.monotonic()
             for process in stale:
@@ -189,13 +192,15 @@ class Striker:
         self.inspection = Inspection(ring.run_folder, ring.journal)
         ring.start_agent()
 
-    def _alive(self, role: str) -> bool:
-        """Whether it lives, or comes to life soon: an agent may be replacing its watchdog."""
-        with contextlib.suppress(Gone):
-            wait_for(role, lambda: self._ring.processes(role), seconds=10)
-            return True
-        return False
-
-    def _start_agent_if_gone(self) -> None:
-        if self._ring.agent_ended():
-            self._ring.start_agent()
+    def _have_agent_guarded(self) -> None:
+        """See to it, as a supervisor does, that an agent and its watchdog live for a while: an
+        agent that was struck may still be ending, or replacing its watchdog. Raises Gone."""
+        began = steady = time.monotonic()
+        while (now := time.monotonic()) < steady + GUARDED_SECONDS:
+            if self._ring.agent_ended():
+                self._ring.start_agent()
+            if not (self._ring.processes(AGENT) and self._ring.processes(WATCHDOG)):
+                steady = now
+            if now > began + RECOVERY_SECONDS:
+                raise Gone(f"an agent and its watchdog: not within {RECOVERY_SECONDS:g} s")
+            time.sleep(0.05)

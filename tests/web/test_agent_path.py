@@ -287,3 +287,17 @@ def test_an_unknown_agent_is_told_to_register(server: Any) -> None:
     agent = server.agent()
     for response in (agent.heartbeat(), agent.work(), agent.event("restored")):
         assert (response.status_code, code(response)) == (404, "not-found")
+
+
+def test_a_trial_that_ran_out_is_not_handed_out_while_its_session_is_paused(
+    server: Any, agent: Any, operator: Any
+) -> None:
+    session = server.start_session()
+    server.add_trial(session)
+    assert agent.work().status_code == 200
+    operator.post(f"sessions/{session.id}/pause", {})
+    assert agent.work().status_code == 200, "what the agent holds it may finish"
+    server.clock.advance(31)
+    assert agent.work().status_code == 204
+    operator.post(f"sessions/{session.id}/resume", {})
+    assert agent.work().status_code == 200

@@ -79,6 +79,7 @@ def test_a_write_sent_twice_is_carried_out_once(server: Any, agent: Any, operato
     first = operator.post("sessions", body, key="k1")
     again = operator.post("sessions", body, key="k1")
     assert (again.status_code, again.json) == (201, first.json)
+    assert again.headers["Location"] == first.headers["Location"]
     assert "Idempotent-Replay" not in first.headers
     assert again.headers["Idempotent-Replay"] == "true"
     assert server.store.sessions.list().total == 1

@@ -8,6 +8,7 @@ from typing import Any
 from flask import Flask
 
 from web.api import (
+    agent_events,
     agents,
     events,
     health,
@@ -23,6 +24,7 @@ from web.openapi import ApiBlueprint, LontraApi, make_api
 BLUEPRINTS: tuple[ApiBlueprint, ...] = (
     targets.blueprint,
     agents.blueprint,
+    agent_events.blueprint,
     sessions.blueprint,
     trials.blueprint,
     recommendations.blueprint,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from knowledge_base.records import Event, Session, SessionPhase, Target, Trial
@@ -90,11 +91,15 @@ def session_page(store: Store, service: SessionService, session: Session) -> Ses
     )
 
 
-def fingerprint(store: Store, session: Session) -> str:
-    """Changes whenever the session's page would, and costs little to find out."""
+def fingerprint(store: Store, session: Session, *, now: datetime) -> str:
+    """Changes whenever the session's page would, and costs little to find out.
+
+    Also once a minute, for the page says how long ago things were.
+    """
     newest = store.events.list(session_id=session.id, limit=1, newest_first=True)
     trials = [(t.number, str(t.state), t.epoch) for t in store.trials.all(session.id)]
-    known = (session.revision, str(session.state), trials, [event.id for event in newest])
+    minute = int(now.timestamp() // 60)
+    known = (session.revision, str(session.state), trials, [e.id for e in newest], minute)
     return hashlib.sha256(repr(known).encode()).hexdigest()[:32]
 
 

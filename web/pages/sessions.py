@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from flask import Blueprint, Response, render_template, request
 
-from knowledge_base.records import SessionState
+from knowledge_base.records import Session, SessionState
 from web.pages.login import require_access
 from web.pages.overview import session_lines
 from web.pages.paging import PageLinks, page_number
@@ -41,7 +41,7 @@ def show_session(session_id: int) -> str:
     store = services().store
     session = store.sessions.get(session_id)
     page = session_page(store, services().sessions, session)
-    return render_template("session.html", page=page, etag=fingerprint(store, session))
+    return render_template("session.html", page=page, etag=_etag(session))
 
 
 @blueprint.get("/sessions/<id:session_id>/live")
@@ -49,8 +49,12 @@ def session_live(session_id: int) -> Response:
     """The part of the page that changes while the session runs."""
     store = services().store
     session = store.sessions.get(session_id)
-    etag = fingerprint(store, session)
+    etag = _etag(session)
     if same := unchanged(etag):
         return same
     page = session_page(store, services().sessions, session)
     return live("session_live.html", {"page": page, "etag": etag}, etag=etag)
+
+
+def _etag(session: Session) -> str:
+    return fingerprint(services().store, session, now=services().clock.now())

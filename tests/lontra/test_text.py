@@ -1,0 +1,111 @@
+"""Reports and progress as a reader of a terminal meets them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from lontra.text import WIDTH, duration, improvement, number, report_text, trial_line
+
+LONG = "because " + "x" * 400
+
+
+def trial(**changes: Any) -> dict[str, Any]:
+    return {
+        "number": 1, "state": "completed", "failure": None, "message": "", "value": 250_000.4,
+        "reason": "Point 1.",
+    } | changes  # fmt: skip
+
+
+def report(**changes: Any) -> dict[str, Any]:
+    return {
+        "session": 7,
+        "state": "finished",
+        "reason": "Better: 2.000 times the baseline. Promoted.",
+        "target": "db",
+        "objective": {"name": "speed", "direction": "max", "unit": "1/s"},
+        "baseline": {"value": 125_000.2, "configuration": {"file": "a"}},
+        "incumbent": {
+            "value": 250_000.4,
+            "configuration": {"file": "b"},
+            "changes": [
+                {"knob": "file", "from": "a", "to": "b" * 200, "unit": "", "effect": "online"},
+                {"knob": "cache", "from": 1, "to": 2, "unit": "MiB", "effect": "restart"},
+            ],
+        },
+        "recommended": {"file": "b"},
+        "confirmation": {
+            "words": "Better: 2.000 times the baseline.",
+            "verdict": "better",
+            "baseline_value": 125_000.2,
+            "incumbent_value": 250_000.4,
+        },
+        "reference_lines": [],
+        "trials": [trial()],
+        "budget": {"trials": 40},
+        "recommender": "auto",
+        "seed": 1,
+    } | changes
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (None, "-"), (0.0, "0"), (1.0, "1"), (336.0912, "336.09"), (99_999.4, "99999"),
+        (99_999.9, "100,000"), (1_234_567.8, "1,234,568"), (-250_000.0, "-250,000"),
+        (0.00001234, "1.2340e-05"), (1e20, "1.0000e+20"),
+    ],
+)  # fmt: skip
+def test_numbers_are_read_at_a_glance(value: float | None, text: str) -> None:
+    assert number(value) == text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(7.4, "7 s"), (119, "119 s"), (600, "10 min"), (9_000, "2.5 h")]
+)
+def test_durations_are_said_as_people_say_them(seconds: float, text: str) -> None:
+    assert duration(seconds) == text
+
+
+@pytest.mark.parametrize(("value", "base"), [(0.0, 1.0), (1.0, 0.0), (-2.0, -1.0), (None, 1.0)])
+def test_no_ratio_is_made_up(value: float | None, base: float) -> None:
+    assert improvement(report(baseline={"value": base}), value) is None
+
+
+def test_a_word_of_any_length_is_cut_not_dropped() -> None:
+    line = trial_line(trial(reason=LONG), report())
+    assert "because xxx" in line and line.endswith(" ...") and len(line) <= WIDTH + 20
+    failed = trial_line(trial(state="failed", failure="timed-out", message=LONG), report())
+    assert "timed-out: because xxx" in failed and failed.endswith(" ...")
+
+
+def test_a_long_value_is_whole_and_pushes_no_other_row() -> None:
+    text = report_text(report())
+    assert "b" * 200 in text
+    [other] = [line for line in text.splitlines() if line.startswith("  cache")]
+    assert len(other) < 40
+
+
+def test_the_fate_of_a_promotion_is_told() -> None:
+    assert "Promoted." in report_text(report())
+
+
+def test_an_ended_session_says_why_though_pairs_were_measured() -> None:
+    text = report_text(report(state="stood-down", reason="timeout was 5, is 6"))
+    assert "stood-down" in text and "timeout was 5, is 6" in text
+
+
+def test_an_objective_without_a_unit_leaves_no_hole() -> None:
+    text = report_text(report(objective={"name": "misses", "direction": "min", "unit": ""}))
+    assert "misses (less is better)" in text
+    assert " ." not in text and "  (not paired" not in text
+
+
+def test_failures_beyond_the_first_are_counted() -> None:
+    failed = [
+        trial(number=n, state="failed", failure="timed-out", message="m", value=None)
+        for n in range(9)
+    ]
+    text = report_text(report(trials=failed))
+    assert "9 failed" in text and "and 4 more" in text and "trial 4" in text
