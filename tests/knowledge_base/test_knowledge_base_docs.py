@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -54,7 +56,9 @@ def test_the_example_runs(
     assert capsys.readouterr().out == f"{session.id} running 0 trials\n"
 
 
-def test_the_retention_command_runs(sqlite_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    (program,) = re.findall(r'python -c "(.*)"', PAGE)
-    monkeypatch.setenv("LONTRA_DATABASE_URL", sqlite_url)
-    exec(compile(program, "knowledge-base.md", "exec"), {})
+def test_the_retention_command_runs(sqlite_url: str) -> None:
+    (arguments,) = re.findall(r"^lontra (db retention .*)$", PAGE, re.MULTILINE)
+    subprocess.run(
+        [sys.executable, "-m", "lontra.cli", "--database", sqlite_url, *arguments.split()],
+        check=True,
+    )
