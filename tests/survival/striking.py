@@ -199,7 +199,7 @@ class Striker:
         while (now := time.monotonic()) < steady + GUARDED_SECONDS:
             if self._ring.agent_ended():
                 self._ring.start_agent()
-            if not (self._ring.processes(AGENT) and self._ring.processes(WATCHDOG)):
+            if not (self._ring.runs(AGENT) and self._ring.runs(WATCHDOG)):
                 steady = now
             if now > began + RECOVERY_SECONDS:
                 raise Gone(f"an agent and its watchdog: not within {RECOVERY_SECONDS:g} s")
