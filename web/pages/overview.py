@@ -41,6 +41,11 @@ class AgentLine:
     target: Target
     silent: bool
 
+    @property
+    def machine(self) -> str:
+        """The name of its machine, as far as its adapter tells: `agent.host` is an identity."""
+        return str(self.target.description.get("hardware", {}).get("host") or self.agent.host)
+
 
 def session_lines(store: Store, sessions: Sequence[Session]) -> list[SessionLine]:
     """Sessions with their targets; those that have not ended with how far they came."""
