@@ -325,6 +325,8 @@ class Rounds:
         if self._watch.replaced > self._watchdogs_lost:
             self._watchdogs_lost = self._watch.replaced
             self._event("watchdog-restarted", "the watchdog was lost; another one guards")
+            # For a while nobody guarded what was tried: go on from safe ground.
+            self.go_home("the watchdog was lost")
 
     def _journal_finished(self, assignment: Assignment, state: str) -> None:
         fields = {"trial": assignment.trial, "epoch": assignment.epoch, "state": state}

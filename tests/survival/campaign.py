@@ -95,7 +95,7 @@ class Campaign:
             faults += self._sessions.faults()
             struck_at, stopped = self._striker.strike(run)
             seconds = self._striker.see_safe(run, struck_at)
-            faults += self._striker.bring_back(run, stopped)
+            faults += self._striker.bring_back(stopped)
             trials = self._sessions.trials_ended
             faults += self._sessions.faults()
         except (Gone, OSError) as error:

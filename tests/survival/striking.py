@@ -78,6 +78,8 @@ class Striker:
             lambda: not any(running(process) for _, process, _ in targets),
             seconds=10,
         )
+        if run.after == "end":
+            wait_for("the agent's end", self._ring.agent_ended, seconds=60)
         return struck_at, [
             (role, process) for role, process, blow in targets if blow == signal.SIGSTOP
         ]
@@ -105,11 +107,9 @@ class Striker:
             self._have_agent_guarded()
             return seconds
 
-    def bring_back(self, run: Run, stopped: Stopped) -> list[str]:
+    def bring_back(self, stopped: Stopped) -> list[str]:
         """Restart what died, as a supervisor would, and resume what was stopped; what is wrong."""
         ring = self._ring
-        if run.after == "end":
-            wait_for("the agent's end", ring.agent_ended, seconds=60)
         for role in (SERVER, WORKER):
             for process in (process for victim, process in stopped if victim == role):
                 process.resume()
