@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import logging
+import math
 import ssl
 import uuid
 from collections.abc import Mapping
@@ -61,6 +62,9 @@ class ServerClient:
         transport: how requests travel; `httpx2.WSGITransport(app=...)` stays in the process.
         ca_file: certificates to trust instead of the system's.
 
+    An answer is waited for so long as `within_seconds` says, and never longer than
+    `timeout_seconds`.
+
     All methods raise:
         Unreachable: no answer, or one that says "later".
         AgentRefused: another agent holds the target, or the token or the protocol is refused.
@@ -81,11 +85,11 @@ class ServerClient:
     ) -> None:
         verify = ssl.create_default_context(cafile=str(ca_file)) if ca_file else True
         self.url = url.rstrip("/")
+        self._timeout_seconds = timeout_seconds
         self._http = httpx2.Client(
             base_url=self.url + BASE_PATH,
             transport=transport,
             verify=verify,
-            timeout=timeout_seconds,
             follow_redirects=False,
             headers={
                 "Authorization": f"Bearer {token}",
@@ -98,19 +102,27 @@ class ServerClient:
         """Present the agent; take the lease on its target."""
         return Welcome.from_json(self._post("/agents/register", message, _new_key()))
 
-    def heartbeat(self, message: Heartbeat) -> Directive:
+    def heartbeat(self, message: Heartbeat, *, within_seconds: float = math.inf) -> Directive:
         """Show a sign of life; renew the leases."""
-        return Directive.from_json(self._post("/agents/heartbeat", message, _new_key()))
+        return Directive.from_json(
+            self._post("/agents/heartbeat", message, _new_key(), within_seconds)
+        )
 
-    def work(self, message: WorkRequest) -> Assignment | NoWork:
+    def work(
+        self, message: WorkRequest, *, within_seconds: float = math.inf
+    ) -> Assignment | NoWork:
         """Ask for something to do."""
-        answer = self._post("/agents/work", message, _new_key())
+        answer = self._post("/agents/work", message, _new_key(), within_seconds)
         return answer if isinstance(answer, NoWork) else Assignment.from_json(answer)
 
-    def state(self, trial: int, message: StateReport) -> Directive:
+    def state(
+        self, trial: int, message: StateReport, *, within_seconds: float = math.inf
+    ) -> Directive:
         """Tell that a trial moves on."""
         key = f"state-{trial}-{message.epoch}-{message.state}-{message.incarnation}"
-        return Directive.from_json(self._post(f"/trials/{trial}/state", message, key))
+        return Directive.from_json(
+            self._post(f"/trials/{trial}/state", message, key, within_seconds)
+        )
 
     def result(self, trial: int, message: TrialResult, *, key: str) -> Receipt:
         """Tell how a trial ended; `key` makes it count once, however often it is sent."""
@@ -120,9 +132,11 @@ class ServerClient:
         """Tell something for the audit log."""
         self._post("/agents/events", message, key)
 
-    def deliver(self, path: str, body: Mapping[str, Any], *, key: str) -> Any:
+    def deliver(
+        self, path: str, body: Mapping[str, Any], *, key: str, within_seconds: float = math.inf
+    ) -> Any:
         """Send a spooled message again as it was made; answers the server's JSON."""
-        return self._post(path, body, key)
+        return self._post(path, body, key, within_seconds)
 
     def health(self) -> dict[str, Any]:
         """What the server says of itself; needs no token."""
@@ -144,13 +158,23 @@ class ServerClient:
     ) -> None:
         self.close()
 
-    def _post(self, path: str, message: Message | Mapping[str, Any], key: str) -> Any:
+    def _post(
+        self,
+        path: str,
+        message: Message | Mapping[str, Any],
+        key: str,
+        within_seconds: float = math.inf,
+    ) -> Any:
         body = message.to_json() if isinstance(message, Message) else dict(message)
-        return self._ask("POST", path, json=body, headers={"Idempotency-Key": key})
+        headers = {"Idempotency-Key": key}
+        return self._ask("POST", path, within_seconds, json=body, headers=headers)
 
-    def _ask(self, method: str, path: str, **arguments: Any) -> Any:
+    def _ask(
+        self, method: str, path: str, within_seconds: float = math.inf, **arguments: Any
+    ) -> Any:
+        timeout = min(self._timeout_seconds, within_seconds)
         try:
-            response = self._http.request(method, path, **arguments)
+            response = self._http.request(method, path, timeout=timeout, **arguments)
         except httpx2.HTTPError as error:
             raise Unreachable(
                 f"{self.url} does not answer: {type(error).__name__}: {error}"

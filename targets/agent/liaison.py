@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import math
 import threading
 import uuid
 from collections.abc import Callable, Mapping
@@ -35,6 +36,9 @@ from targets.protocol import (
 MESSAGE_REFUSED = "message-refused"
 """The event of that kind. One that is refused itself is not told again."""
 
+TELL_SECONDS = 2.0
+"""How long a trial stands still to have told how far it is; it goes on without an answer too."""
+
 logger = logging.getLogger(__name__)
 
 
@@ -42,6 +46,7 @@ class Liaison:
     """Speaks for one incarnation of one agent. Usable from several threads.
 
     `refused` is the server's refusal once it came from a heartbeat, for the main thread to raise.
+    `patience` says for how many seconds an answer is worth waiting for to the main thread.
     """
 
     def __init__(
@@ -64,6 +69,7 @@ class Liaison:
         self._welcome: Welcome | None = None
         self._beat_due = 0.0
         self.refused: AgentRefused | None = None
+        self.patience: Callable[[], float] = lambda: math.inf
 
     @property
     def registered(self) -> bool:
@@ -106,7 +112,8 @@ class Liaison:
         self.deliver()
         try:
             return self._client.work(
-                WorkRequest(instance=self._instance, incarnation=self._incarnation)
+                WorkRequest(instance=self._instance, incarnation=self._incarnation),
+                within_seconds=self.patience(),
             )
         except UnknownToServer:
             self.forget_registration()
@@ -117,7 +124,9 @@ class Liaison:
         if dropped := self._spool.take_dropped():
             self.event("spool-dropped", f"{dropped} messages were dropped: the spool was full")
         delivery = self._spool.deliver(
-            lambda path, body, key: self._client.deliver(path, body, key=key)
+            lambda path, body, key: self._client.deliver(
+                path, body, key=key, within_seconds=self.patience()
+            )
         )
         refused = [text for kind, text in delivery.refused if kind != MESSAGE_REFUSED]
         if refused:
@@ -179,6 +188,7 @@ class Liaison:
                     epoch=holding.assignment.epoch,
                     state=state,
                 ),
+                within_seconds=TELL_SECONDS,
             )
         except Unreachable as error:
             logger.warning("state not told state=%s error=%s", state, error)
@@ -193,6 +203,7 @@ class Liaison:
         *,
         in_force: Mapping[str, Any] | None,
         host_metrics: Callable[[], dict[str, float | None]],
+        within_seconds: float = math.inf,
     ) -> None:
         """Show a sign of life when it is time. Never raises: what it learns, the main thread
         finds in `refused` and in the holding."""
@@ -214,7 +225,8 @@ class Liaison:
                     host_metrics=host_metrics(),
                     spooled=len(self._spool),
                     dropped=self._spool.dropped,
-                )
+                ),
+                within_seconds=within_seconds,
             )
             if holding is not None:
                 self._obey(directive.action, directive.reason, holding, asked_at)

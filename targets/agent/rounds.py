@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import random
 from collections.abc import Mapping
 from typing import Any
@@ -39,6 +40,7 @@ from targets.protocol import Assignment, TrialResult
 from targets.space import KnobSpace
 
 ABANDONED_PAUSE_SECONDS = 1.0
+LEAST_PATIENCE_SECONDS = 1.0
 
 logger = logging.getLogger(__name__)
 
@@ -80,6 +82,7 @@ class Rounds:
         self._watchdogs_lost = watch.replaced
         self._restore_failed = False
         self._target_answers = True
+        liaison.patience = self._patience
 
     def step(self) -> Activity:
         """One round; raises AgentRefused (`Agent.step`)."""
@@ -93,7 +96,7 @@ class Rounds:
             )
         try:
             self.register()
-            self.heartbeat()
+            self.heartbeat(within_seconds=self._patience())
             if self._liaison.refused is not None:
                 raise self._liaison.refused
             asked_at = self._clock.monotonic()
@@ -184,10 +187,13 @@ class Rounds:
         if holding is not None:
             holding.interrupt(failure)
 
-    def heartbeat(self) -> None:
+    def heartbeat(self, *, within_seconds: float = math.inf) -> None:
         """Show the server a sign of life, when it is time."""
         self._liaison.beat_if_due(
-            self._holding, in_force=self._control.in_force, host_metrics=self._host.metrics
+            self._holding,
+            in_force=self._control.in_force,
+            host_metrics=self._host.metrics,
+            within_seconds=within_seconds,
         )
 
     def compare(self) -> None:
@@ -202,6 +208,17 @@ class Rounds:
             self.go_home("an earlier failure")
         elif changes := self._changes():
             self._let_go(stood_down(changes), trial=None)
+
+    def _patience(self) -> float:
+        """How long the main thread may wait for an answer, in seconds.
+
+        What was tried stays in force meanwhile, so no longer than the time of grace lasts: a
+        server that hangs must not keep the safe configuration away.
+        """
+        if self._control.at_home:
+            return math.inf
+        idle_seconds = self._clock.monotonic() - self._worked_at
+        return max(LEAST_PATIENCE_SECONDS, self._config.idle_grace_seconds - idle_seconds)
 
     def _go_home_after_grace(self) -> None:
         idle_seconds = self._clock.monotonic() - self._worked_at

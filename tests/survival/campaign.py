@@ -92,12 +92,11 @@ class Campaign:
         trials: int | None = None
         try:
             faults += self._striker.prepare(run)
-            faults += self._sessions.faults()
             struck_at, stopped = self._striker.strike(run)
             seconds = self._striker.see_safe(run, struck_at)
             faults += self._striker.bring_back(stopped)
             trials = self._sessions.trials_ended
-            faults += self._sessions.faults()
+            faults += self._sessions.take_faults()
         except (Gone, OSError) as error:
             faults.append(f"{type(error).__name__}: {error}")
         if seconds is not None and seconds > SAFE_SECONDS:
@@ -110,7 +109,7 @@ class Campaign:
         """Let the last session come to its end; what is wrong with it."""
         try:
             self._sessions.await_end()
-            return [*self._sessions.faults(), *self._striker.inspection.take_faults()]
+            return [*self._sessions.take_faults(), *self._striker.inspection.take_faults()]
         except (Gone, OSError) as error:
             return [f"{type(error).__name__}: {error}"]
 

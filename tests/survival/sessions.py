@@ -34,10 +34,14 @@ class Sessions:
         self._search_trials = trials
         self._id = 0
         self._counted_through = True
+        self._faults: list[str] = []
+        self.counted = 0
         self.promoting = False
 
     def begin(self, *, promote: bool) -> None:
-        """Start a session that will come to a promotion, or one that leaves the baseline be."""
+        """Start a session that will come to a promotion, or one that leaves the baseline be; the
+        one before has ended."""
+        self._count_through()
         body: dict[str, Any] = {
             "target": TARGET,
             "recommender": "random",
@@ -95,11 +99,19 @@ class Sessions:
             poll_seconds=0.5,
         )
 
-    def faults(self) -> list[str]:
-        """Once a session has ended, what is wrong with it; told once."""
-        if self._counted_through or not self.ended:
-            return []
+    def take_faults(self) -> list[str]:
+        """What was wrong with the sessions that have ended since this was asked last."""
+        if self.ended:
+            self._count_through()
+        faults, self._faults = self._faults, []
+        return faults
+
+    def _count_through(self) -> None:
+        """Look through the session that has ended, once."""
+        if self._counted_through:
+            return
         self._counted_through = True
+        self.counted += 1
         session = self._ring.api(f"/sessions/{self._id}")
         faults = [] if session["state"] == "finished" else [f"it ended as {session['state']}"]
         trials = self._trials()
@@ -118,7 +130,7 @@ class Sessions:
         for trial in trials:
             windows = self._ring.api(f"/trials/{trial['id']}/windows")["items"]
             faults += (f"trial {trial['number']} {fault}" for fault in _trial(trial, windows))
-        return [f"session {self._id}: {fault}" for fault in faults]
+        self._faults += (f"session {self._id}: {fault}" for fault in faults)
 
     def _trials(self) -> list[dict[str, Any]]:
         trials: list[dict[str, Any]] = []

@@ -61,10 +61,10 @@ class Striker:
         tail = JournalTail(self._ring.journal)
         tail.new()
         if run.after:
-            self._await_record(tail, "set", run)
+            self._await_record(tail, "set")
             self._bring_about(run.after, tail)
         targets = self._targets(run)
-        self._await_record(tail, "intent" if run.at == RANDOM else run.at, run)
+        self._await_record(tail, "intent" if run.at == RANDOM else run.at)
         if run.after == "start":
             targets = self._targets(run)  # its watchdog has only now been born
         if run.at == RANDOM:
@@ -164,21 +164,24 @@ class Striker:
             )
         ]
 
-    def _await_record(self, tail: JournalTail, kind: str, run: Run) -> None:
+    def _await_record(self, tail: JournalTail, kind: str) -> None:
         """Wait until it newly appears; of the records of a trial only those of a configuration
-        that is not the safe one. Raises Gone."""
+        that is not the safe one. Should the session end meanwhile, the next one has such trials.
+        Raises Gone."""
         safe = self.inspection.last_safe
         unsafe_trial = False
-        began = looked = time.monotonic()
+        began = time.monotonic()
+        look_at_session = began + 1.0
         while (now := time.monotonic()) < began + RECORD_SECONDS:
             for record in tail.new():
                 if record["kind"] == "intent":
                     unsafe_trial = record["configuration"] != safe
                 if record["kind"] == kind and (unsafe_trial or kind not in TRIAL_RECORDS):
                     return
-            if now > looked + 1.0 and kind in TRIAL_RECORDS and self._sessions.ended:
-                self._sessions.begin(promote=False)
-            looked = now if now > looked + 1.0 else looked
+            if now > look_at_session and kind in TRIAL_RECORDS:
+                look_at_session = now + 1.0
+                if self._sessions.ended:
+                    self._sessions.begin(promote=False)
             time.sleep(0.001)
         raise Gone(f"no record {kind} within {RECORD_SECONDS:g} s")
 
