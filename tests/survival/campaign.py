@@ -30,6 +30,7 @@ import tempfile
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Self
 
 sys.path.insert(0, str(Path(__file__).parent))  # its modules, however it is started
 
@@ -72,17 +73,24 @@ class Outcome:
 
 
 class Campaign:
-    """Runs one after another on one ring."""
+    """Runs one after another on one ring, which is taken down when this is left."""
 
     def __init__(self, folder: Path, rng: random.Random, *, trials: int) -> None:
         self._ring = Ring(folder)
-        self._ring.start()
         self._sessions = Sessions(self._ring, rng, trials=trials)
         self._striker = Striker(self._ring, self._sessions, rng)
 
-    def close(self) -> None:
-        """End every process."""
-        self._striker.inspection.close()
+    def __enter__(self) -> Self:
+        try:
+            self._ring.start()
+            self._striker.begin()
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._striker.end()
         self._ring.close()
 
     def carry_out(self, number: int, run: Run) -> Outcome:
@@ -101,62 +109,71 @@ class Campaign:
             faults.append(f"{type(error).__name__}: {error}")
         if seconds is not None and seconds > SAFE_SECONDS:
             faults.append(f"not within {SAFE_SECONDS:g} s")
-        faults += self._striker.inspection.take_faults()
+        faults += self._striker.take_faults()
         victims = " + ".join(map(str, run.blows))
         return Outcome(number, victims, run.when, seconds, trials, tuple(faults))
+
+    @property
+    def sessions_counted(self) -> int:
+        """How many sessions have ended and were looked through, trial by trial."""
+        return self._sessions.counted
 
     def finish(self) -> list[str]:
         """Let the last session come to its end; what is wrong with it."""
         try:
             self._sessions.await_end()
-            return [*self._sessions.take_faults(), *self._striker.inspection.take_faults()]
+            return [*self._sessions.take_faults(), *self._striker.take_faults()]
         except (Gone, OSError) as error:
             return [f"{type(error).__name__}: {error}"]
 
 
 def main() -> int:
     """The command line; answers the exit status."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--runs", type=int, default=66, help="how many, random ones at the end")
-    parser.add_argument("--short", action="store_true", help="a few runs of each sort")
-    parser.add_argument("--only", default="", help="only runs whose line has this text")
-    parser.add_argument("--seed", type=int, default=1, help="for what is left to chance")
-    parser.add_argument("--json", type=Path, help="write the table there as well")
-    parser.add_argument("--keep", action="store_true", help="leave logs and data behind")
-    args = parser.parse_args()
+    args = _parser().parse_args()
     # A test runner that ends this program must not leave a ring behind.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     rng = random.Random(args.seed)
-    runs = [
-        run for run in (SHORT if args.short else campaign(args.runs, rng)) if args.only in str(run)
-    ]
+    runs = [run for run in (SHORT if args.short else campaign(args.runs, rng))
+            if args.only in str(run)]  # fmt: skip
     folder = Path(tempfile.mkdtemp(prefix="lontra-survival-"))
     outcomes: list[Outcome] = []
     began = time.monotonic()
-    campaign_of = None
     print(LINE.format(*HEAD), flush=True)
     try:
-        campaign_of = Campaign(folder, rng, trials=SHORT_TRIALS if args.short else TRIALS)
-        for number, run in enumerate(runs, 1):
-            outcomes.append(campaign_of.carry_out(number, run))
-            print(outcomes[-1], flush=True)
-        last = campaign_of.finish()
+        with Campaign(folder, rng, trials=SHORT_TRIALS if args.short else TRIALS) as struck:
+            for number, run in enumerate(runs, 1):
+                outcomes.append(struck.carry_out(number, run))
+                print(outcomes[-1], flush=True)
+            last = struck.finish()
+            sessions = struck.sessions_counted
     finally:
-        if campaign_of is not None:
-            campaign_of.close()
         if not args.keep:
             shutil.rmtree(folder, ignore_errors=True)
     for fault in last:
         print(f"at the end: {fault}")
     failed = sum(bool(outcome.faults) for outcome in outcomes) + bool(last)
-    longest = max((o.safe_after_seconds or 0.0 for o in outcomes), default=0.0)
+    longest = max((outcome.safe_after_seconds or 0.0 for outcome in outcomes), default=0.0)
     print(
-        f"{len(outcomes)} runs, {failed} failed, safe after {longest:.1f} s at the latest, "
-        f"in {time.monotonic() - began:.0f} s"
+        f"{len(outcomes)} runs, {failed} failed, safe after {longest:.1f} s at the latest; "
+        f"{sessions} sessions counted through; {time.monotonic() - began:.0f} s"
     )
     if args.json:
-        args.json.write_text(json.dumps([asdict(outcome) for outcome in outcomes], indent=1))
+        table = {"sessions": sessions, "runs": [asdict(outcome) for outcome in outcomes]}
+        args.json.write_text(json.dumps(table, indent=1))
     return 1 if failed or not outcomes else 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--runs", type=int, default=66, help="how many, random ones at the end")
+    parser.add_argument("--short", action="store_true", help="a few runs, of each sort one")
+    parser.add_argument("--only", default="", help="only runs whose line has this text")
+    parser.add_argument("--seed", type=int, default=1, help="for what is left to chance")
+    parser.add_argument("--json", type=Path, help="write the table there as well")
+    parser.add_argument("--keep", action="store_true", help="leave logs and data behind")
+    return parser
 
 
 if __name__ == "__main__":

@@ -142,6 +142,7 @@ class Ring:
         self.folder = folder
         self.state = folder / "state"
         self.journal = self.state / "journal.jsonl"
+        self.run_folder = folder / "daemon" / "run"
         self.url = ""
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
         self._known: list[psutil.Process] = []
@@ -159,7 +160,6 @@ class Ring:
             toml.read_text().replace('"--seconds", "2"', f'"--seconds", "{WINDOW_SECONDS}"')
             .replace("window_seconds = 2", f"window_seconds = {WINDOW_SECONDS}")
         )  # fmt: skip
-        self.run_folder = self.folder / "daemon" / "run"
         self.run_folder.mkdir()
         self._spawn("daemon", [sys.executable, "batchd.py", "run"], cwd=self.folder / "daemon")
         wait_for("the daemon", (self.run_folder / "batchd.sock").exists, seconds=30)
@@ -303,15 +303,15 @@ class Ring:
 
     def close(self) -> None:
         """End everything that was ever started, and what is left of it."""
-        for role in (WATCHDOG, SERVER):
+        for role in (WATCHDOG, *self._processes):
             self.processes(role)
         for process in self._known:
             try:
                 process.kill()
             except psutil.NoSuchProcess:
                 continue
-        for process in self._processes.values():
-            process.wait()
+        for started in self._processes.values():
+            started.wait()
 
 
 def _address(log: Path, said: int) -> str:

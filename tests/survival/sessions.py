@@ -65,6 +65,17 @@ class Sessions:
         """Whether there is no session under way."""
         return self.state not in ("running", "paused")
 
+    def keep_going(self) -> None:
+        """Begin the next session where this one has ended, resume it where it is paused: a pause
+        that was asked of a stopped server may be granted as late as when that goes on. Raises
+        OSError."""
+        state = self.state
+        if state == "paused":
+            with contextlib.suppress(OSError):  # it came to its end meanwhile
+                self._ring.api(f"/sessions/{self._id}/resume", {})
+        elif state != "running":
+            self.begin(promote=False)
+
     @property
     def trials_ended(self) -> int:
         """How many trials of the present session have come to their end."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import random
 import signal
 import time
@@ -39,7 +40,25 @@ class Striker:
         self._ring = ring
         self._sessions = sessions
         self._rng = rng
-        self.inspection = Inspection(ring.run_folder, ring.journal)
+        self._faults: list[str] = []
+        self._inspection: Inspection | None = None
+
+    @property
+    def inspection(self) -> Inspection:
+        """The inspector at work."""
+        assert self._inspection is not None, "begin() has not been called"
+        return self._inspection
+
+    def begin(self) -> None:
+        """Have the inspector look at the daemon, whose configuration now is the safe one."""
+        self._inspection = Inspection(self._ring.run_folder, self._ring.journal)
+
+    def end(self) -> None:
+        """End the inspector; what it found wrong is still there to be taken."""
+        if self._inspection is not None:
+            self._inspection.close()
+            self._faults += self._inspection.take_faults()
+            self._inspection = None
 
     def prepare(self, run: Run) -> list[str]:
         """A session under way that will come to what the run waits for; who died unstruck."""
@@ -132,6 +151,11 @@ class Striker:
                 return []
             return ["something stale that was resumed changed the daemon"]
 
+    def take_faults(self) -> list[str]:
+        """What the inspectors found wrong since this was asked last."""
+        faults, self._faults = self._faults + self.inspection.take_faults(), []
+        return faults
+
     def _await_safe(self, begin: float, steady_seconds: float) -> float:
         since = wait_for(
             "a safe configuration",
@@ -159,7 +183,7 @@ class Striker:
             for blow in run.blows
             for process in wait_for(
                 f"a living {blow.victim}",
-                lambda role=blow.victim: self._ring.processes(role),
+                functools.partial(self._ring.processes, blow.victim),
                 seconds=30,
             )
         ]
@@ -167,7 +191,7 @@ class Striker:
     def _await_record(self, tail: JournalTail, kind: str) -> None:
         """Wait until it newly appears; of the records of a trial only those of a configuration
         that is not the safe one. Should the session end meanwhile, the next one has such trials.
-        Raises Gone."""
+        Raises Gone, OSError."""
         safe = self.inspection.last_safe
         unsafe_trial = False
         began = time.monotonic()
@@ -180,8 +204,7 @@ class Striker:
                     return
             if now > look_at_session and kind in TRIAL_RECORDS:
                 look_at_session = now + 1.0
-                if self._sessions.ended:
-                    self._sessions.begin(promote=False)
+                self._sessions.keep_going()
             time.sleep(0.001)
         raise Gone(f"no record {kind} within {RECORD_SECONDS:g} s")
 
@@ -190,9 +213,9 @@ class Striker:
         ring = self._ring
         ring.end_agent()
         wait_for("the agent's end", ring.agent_ended, seconds=60)
-        self.inspection.close()
+        self.end()
         ring.set_by_hand("")
-        self.inspection = Inspection(ring.run_folder, ring.journal)
+        self.begin()
         ring.start_agent()
 
     def _have_agent_guarded(self) -> None:
