@@ -4,28 +4,47 @@ An ordered knob (integer, real, ordinal) lies on the unit interval, equal shares
 its scale. Its special values share the lowest 20 % of the interval, so that a search meets them
 although each is one value among thousands (LlamaTune, Kanellis et al., VLDB 2022, section 4).
 A categorical or boolean knob has no order; its position is the index of its level.
+
+Axes work on many values at once; for a single one there are `position`, `value` and `neighbours`.
 """
 
 from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from enum import StrEnum
+from functools import cached_property
+from typing import Any
 
-from targets.knobs import Knob, KnobType, Scale, Value
+import numpy as np
+from numpy.typing import NDArray
+
+from targets.errors import InvalidKnob
+from targets.knobs import Knob, KnobType, Value
+from tuner.ranges import MAXIMUM_STEPS, REAL_DIGITS, Vector, clipped, ends, range_of
+from tuner.rules import vector_of
+
+__all__ = [
+    "MAXIMUM_STEPS",
+    "MOVES",
+    "REAL_DIGITS",
+    "SPECIAL_SHARE",
+    "Axis",
+    "CategoricalAxis",
+    "ColumnKind",
+    "OrderedAxis",
+    "axis_of",
+]
 
 SPECIAL_SHARE = 0.2
 """The part of an ordered axis that its special values share (LlamaTune's 20 %)."""
 
-MAXIMUM_STEPS = 10_000
-"""A wider integer is searched on a grid of this many values (LlamaTune's bucketization)."""
-
-REAL_DIGITS = 9
-"""Digits of a real knob's range that `value` gives: readable, and far below any noise."""
-
 MOVES = (0.02, 0.1, 0.3)
 """How far along an axis a neighbour lies: a small, a medium and a large step."""
+
+BACK = (0.0, 0.25, 0.5, 0.75, 1.0)
+"""Where in the range the neighbours of a special value lie."""
 
 
 class ColumnKind(StrEnum):
@@ -50,24 +69,67 @@ class Axis(ABC):
         self.knob = knob
 
     @abstractmethod
+    def positions(self, values: Sequence[Value]) -> Vector:
+        """(n,): where values lie; beyond the range, at its nearest end; NaN for no value."""
+
+    @abstractmethod
+    def holds(self, values: Sequence[Value]) -> NDArray[np.bool_]:
+        """(n,): which values are of the knob's domain."""
+
+    @abstractmethod
+    def from_unit(self, shares: Vector) -> Vector:
+        """(n,): the positions that coordinates of the unit cube mean."""
+
+    @abstractmethod
+    def snapped(self, positions: Vector) -> Vector:
+        """(n,): where the values lie that positions mean; what is snapped stays where it is."""
+
+    @abstractmethod
+    def meant(self, positions: Vector) -> list[Value]:
+        """The values that positions mean; `meant(positions(v)) == v` for what `meant` gives."""
+
+    @abstractmethod
+    def vector(self, positions: Vector) -> NDArray[Any]:
+        """(n,): the same values for `tuner.rules`: float64, or objects where texts are among
+        them."""
+
+    @abstractmethod
+    def near(self, position: float) -> Vector:
+        """(m,): the snapped positions of the values one step from a snapped one, each once."""
+
+    @abstractmethod
+    def all(self) -> Vector:
+        """(count,): every value's position, of a finite axis; in order of the values."""
+
+    @cached_property
+    def default(self) -> float:
+        """The default's position."""
+        return self.position(self.knob.default)
+
     def position(self, value: Value) -> float:
-        """Where a value of the knob's domain lies."""
+        """Where a value lies.
 
-    @abstractmethod
+        Raises:
+            InvalidKnob: it is none of the knob's levels, or no number for a number.
+        """
+        [position] = self.positions([value]).tolist()
+        if math.isnan(position):
+            self.knob.check(value)  # raises, and says what the knob takes
+            raise InvalidKnob(f"knob {self.knob.name}={value!r} is none of its values")
+        return float(position)
+
     def value(self, position: float) -> Value:
-        """The value that a position means; `value(position(v)) == v` for what `value` gives."""
+        """The value that a position means."""
+        return self.meant(np.array([position]))[0]
 
-    @abstractmethod
     def neighbours(self, value: Value) -> list[Value]:
         """The values one step away, without `value` itself, each once."""
+        [position] = self.snapped(np.array([self.position(value)])).tolist()
+        return [other for other in self.meant(self.near(position)) if other != value]
 
-    @abstractmethod
-    def from_unit(self, share: float) -> float:
-        """The position that a coordinate of the unit cube means."""
-
-    @abstractmethod
     def values(self) -> Iterator[Value]:
-        """Every value, for finite axes; may repeat one."""
+        """Every value, each once, of a finite axis."""
+        return iter(self.meant(self.all()))
 
 
 class CategoricalAxis(Axis):
@@ -82,204 +144,144 @@ class CategoricalAxis(Axis):
         self.count = float(len(self.levels))
         self._places = {level: float(place) for place, level in enumerate(self.levels)}
 
-    def position(self, value: Value) -> float:
-        place = self._places.get(value)
-        # check() raises for what is no level, and says what is.
-        return self._places[self.knob.check(value)] if place is None else place
+    def positions(self, values: Sequence[Value]) -> Vector:
+        return np.array([self._places.get(value, math.nan) for value in values], float)
 
-    def value(self, position: float) -> Value:
-        return self.levels[min(max(round(position), 0), len(self.levels) - 1)]
+    def holds(self, values: Sequence[Value]) -> NDArray[np.bool_]:
+        return ~np.isnan(self.positions(values))
 
-    def neighbours(self, value: Value) -> list[Value]:
-        own = self.position(value)
-        return [level for place, level in enumerate(self.levels) if place != own]
+    def from_unit(self, shares: Vector) -> Vector:
+        return np.minimum(np.floor(shares * self.count), self.count - 1)
 
-    def from_unit(self, share: float) -> float:
-        return float(min(int(share * len(self.levels)), len(self.levels) - 1))
+    def snapped(self, positions: Vector) -> Vector:
+        return clipped(np.rint(positions), 0.0, self.count - 1)
 
-    def values(self) -> Iterator[Value]:
-        return iter(self.levels)
+    def meant(self, positions: Vector) -> list[Value]:
+        return [self.levels[place] for place in self.snapped(positions).astype(int).tolist()]
+
+    def vector(self, positions: Vector) -> NDArray[Any]:
+        return np.asarray(self._vector[self.snapped(positions).astype(int)])
+
+    @cached_property
+    def _vector(self) -> NDArray[Any]:
+        return vector_of(self.levels)
+
+    def near(self, position: float) -> Vector:
+        return np.delete(self.all(), int(position))
+
+    def all(self) -> Vector:
+        return np.arange(self.count)
 
 
 class OrderedAxis(Axis):
-    """Special values on the first fifth of the interval, where there are any; then the range."""
+    """Special values on the first fifth of the interval, where there are any; then the range.
+
+    Special values and the default are *exact*: they keep their own form (0, though the range has
+    0.0) and their own place, though it be off the grid or longer than what is rounded.
+    """
 
     kind = ColumnKind.ORDERED
 
     def __init__(self, knob: Knob) -> None:
         super().__init__(knob)
-        self.range = _range_of(knob)
+        self.range = range_of(knob)
         self.special = knob.special_values
         self.special_share = SPECIAL_SHARE if self.special else 0.0
-        outside = sum(not self.range.holds(value) for value in self.special)
-        self.count = self.range.count + outside
+        self._slots = {value: slot for slot, value in enumerate(self.special)}
+        numbers = self.range.numbers(self.special)
+        inside = self.range.holds(numbers)
+        self._inside = [(slot, numbers[slot]) for slot in np.flatnonzero(inside)]
+        self.count = self.range.count + len(self.special) - len(self._inside)
         self.even = self.range.even and not self.special
-        # A special value in the range keeps its own form: 0, though the range has 0.0.
-        self._exact = {value: value for value in self.special}
-        self._default = None if knob.default in self.special else self.range.place(knob.default)
 
-    def position(self, value: Value) -> float:
-        if value in self.special:
-            slot = (self.special.index(value) + 0.5) / len(self.special)
-            return self.special_share * slot
-        return self.special_share + (1.0 - self.special_share) * self.range.place(value)
+    @cached_property
+    def _exact(self) -> tuple[Value, ...]:
+        own = () if self.knob.default in self._slots else (self.knob.default,)
+        return (*self.special, *own)
 
-    def value(self, position: float) -> Value:
+    @cached_property
+    def _default_place(self) -> Vector:
+        return self.range.places(self.range.numbers([self.knob.default]))
+
+    @cached_property
+    def _exact_positions(self) -> Vector:
+        slots = (np.arange(len(self.special)) + 0.5) / max(len(self.special), 1)
+        positions = self.special_share * slots
+        if len(self._exact) > len(self.special):
+            positions = np.append(positions, self._from_range(self._default_place))
+        return positions
+
+    def _from_range(self, places: Vector) -> Vector:
+        return self.special_share + (1.0 - self.special_share) * places
+
+    def positions(self, values: Sequence[Value]) -> Vector:
+        if not self.special:
+            return self._from_range(self.range.places(self.range.numbers(values)))
+        slots = np.array([self._slots.get(value, -1) for value in values], int)
+        positions = self._exact_positions[slots]
+        ordinary = np.flatnonzero(slots < 0)
+        numbers = self.range.numbers([values[place] for place in ordinary.tolist()])
+        positions[ordinary] = self._from_range(self.range.places(numbers))
+        return np.asarray(positions)
+
+    def holds(self, values: Sequence[Value]) -> NDArray[np.bool_]:
+        special = np.array([value in self._slots for value in values], bool)
+        return special | self.range.holds(self.range.numbers(values))
+
+    def from_unit(self, shares: Vector) -> Vector:
+        return shares
+
+    def _meant(self, positions: Vector) -> tuple[NDArray[np.int_], Vector]:
+        """Which of the exact values each position means, -1 for none; and the range's numbers."""
+        places = clipped((positions - self.special_share) / (1.0 - self.special_share), 0.0, 1.0)
+        numbers = self.range.pick(places)
+        slots = np.full(len(positions), -1)
+        for slot, number in self._inside:
+            slots[numbers == number] = slot
+        if len(self._exact) > len(self.special):
+            # What rounds to the default's place is the default.
+            slots[self.range.same(places, self._default_place)] = len(self.special)
+        if self.special:
+            low = positions < self.special_share
+            share = np.maximum(positions[low] / self.special_share, 0.0)
+            slots[low] = np.minimum(share * len(self.special), len(self.special) - 1).astype(int)
+        return slots, numbers
+
+    def snapped(self, positions: Vector) -> Vector:
+        slots, numbers = self._meant(positions)
+        in_range = self._from_range(self.range.places(numbers))
+        return np.where(slots < 0, in_range, self._exact_positions[slots])
+
+    def meant(self, positions: Vector) -> list[Value]:
+        slots, numbers = self._meant(positions)
+        values = self.range.values(numbers)
+        for place in np.flatnonzero(slots >= 0):
+            values[place] = self._exact[slots[place]]
+        return values
+
+    def vector(self, positions: Vector) -> NDArray[Any]:
+        slots, numbers = self._meant(positions)
+        exact = vector_of(self._exact)
+        if self.knob.is_number and exact.dtype != object:
+            return np.where(slots < 0, numbers, exact[slots])
+        return vector_of(self.meant(positions))
+
+    def near(self, position: float) -> Vector:
         if position < self.special_share:
-            slot = int(position / self.special_share * len(self.special))
-            return self.special[min(max(slot, 0), len(self.special) - 1)]
-        place = (position - self.special_share) / (1.0 - self.special_share)
-        return self._value_in_range(min(max(place, 0.0), 1.0))
-
-    def _value_in_range(self, place: float) -> Value:
-        # The default need not lie on a grid or be short: what rounds to its place is the default.
-        if self._default is not None and self.range.same(place, self._default):
-            return self.knob.default
-        value = self.range.pick(place)
-        return self._exact.get(value, value)
-
-    def neighbours(self, value: Value) -> list[Value]:
-        if value in self.special:
-            near = [self._value_in_range(place) for place in (0.0, 0.25, 0.5, 0.75, 1.0)]
+            places = np.array(BACK)
         else:
-            place = self.range.place(value)
-            steps = (max(move, 1.0 / self.range.count) for move in MOVES)
-            near = [
-                self._value_in_range(min(max(place + signed, 0.0), 1.0))
-                for step in steps
-                for signed in (-step, step)
-            ]
-        return [other for other in dict.fromkeys((*near, *self.special)) if other != value]
+            place = (position - self.special_share) / (1.0 - self.special_share)
+            steps = np.maximum(MOVES, 1.0 / self.range.count)
+            places = clipped(np.concatenate((place - steps, place + steps)), 0.0, 1.0)
+        special = self._exact_positions[: len(self.special)]
+        near = np.unique(self.snapped(np.concatenate((self._from_range(places), special))))
+        return np.asarray(near[near != position])
 
-    def from_unit(self, share: float) -> float:
-        return share
-
-    def values(self) -> Iterator[Value]:
-        yield from self.special
-        for step in range(int(self.range.count)):
-            yield self._value_in_range((step + 0.5) / self.range.count)
-
-
-class _Range(ABC):
-    """An ordered knob's ordinary values on the unit interval."""
-
-    count: float
-    even = True
-
-    @abstractmethod
-    def place(self, value: Value) -> float:
-        """Where a value lies, in 0..1."""
-
-    @abstractmethod
-    def pick(self, place: float) -> Value:
-        """The value at a place."""
-
-    def same(self, place: float, other: float) -> bool:
-        """Whether two places mean the same value."""
-        return self._step(place) == self._step(other)
-
-    def _step(self, place: float) -> int:
-        return min(int(place * self.count), int(self.count) - 1)
-
-    @abstractmethod
-    def holds(self, value: Value) -> bool:
-        """Whether a value is one of the range's."""
-
-
-class _Levels(_Range):
-    """Ordinal levels, equally spaced."""
-
-    def __init__(self, knob: Knob) -> None:
-        self._levels = knob.levels
-        self.count = float(len(knob.levels))
-
-    def place(self, value: Value) -> float:
-        return (self._levels.index(value) + 0.5) / self.count
-
-    def pick(self, place: float) -> Value:
-        return self._levels[self._step(place)]
-
-    def holds(self, value: Value) -> bool:
-        return value in self._levels
-
-
-class _Numbers(_Range):
-    """Numbers between two ends, on a linear or logarithmic scale."""
-
-    def __init__(self, low: float, high: float, scale: Scale) -> None:
-        self.low, self.high, self._log = low, high, scale is Scale.LOG
-        self._from, self._span = self._scaled(low), self._scaled(high) - self._scaled(low)
-
-    def _scaled(self, number: float) -> float:
-        return math.log(number) if self._log else number
-
-    def _share(self, value: Value) -> float:
-        number = min(max(float(value), self.low), self.high)
-        return (self._scaled(number) - self._from) / self._span
-
-    def _number(self, share: float) -> float:
-        scaled = self._from + share * self._span
-        number = math.exp(scaled) if self._log else scaled
-        return min(max(number, self.low), self.high)
-
-    def holds(self, value: Value) -> bool:
-        return not isinstance(value, str) and self.low <= value <= self.high
-
-
-class _Reals(_Numbers):
-    """Every number of the range, to `REAL_DIGITS` digits."""
-
-    count = math.inf
-    even = False
-
-    def place(self, value: Value) -> float:
-        return self._share(value)
-
-    def pick(self, place: float) -> Value:
-        number = self._number(place)
-        scale = abs(number) if self._log else max(abs(self.low), abs(self.high))
-        digits = REAL_DIGITS - 1 - math.floor(math.log10(scale))
-        return float(min(max(round(number, digits), self.low), self.high))
-
-    def same(self, place: float, other: float) -> bool:
-        return math.isclose(place, other, rel_tol=0.0, abs_tol=10.0**-REAL_DIGITS)
-
-
-class _Grid(_Numbers):
-    """Integers on equal steps of the scale, both ends included.
-
-    Up to `MAXIMUM_STEPS` integers on a linear scale this is every one of them.
-    """
-
-    def __init__(self, low: int, high: int, scale: Scale) -> None:
-        super().__init__(low, high, scale)
-        self.count = float(min(high - low + 1, MAXIMUM_STEPS))
-
-    def place(self, value: Value) -> float:
-        return (self._share(value) * (self.count - 1) + 0.5) / self.count
-
-    def pick(self, place: float) -> Value:
-        return round(self._number(self._step(place) / (self.count - 1)))
-
-
-class _LogIntegers(_Numbers):
-    """Every integer of a narrow range, each with the share its rounding interval has on logs."""
-
-    even = False
-
-    def __init__(self, low: int, high: int) -> None:
-        super().__init__(low - 0.5, high + 0.5, Scale.LOG)
-        self._ends = low, high
-        self.count = float(high - low + 1)
-
-    def place(self, value: Value) -> float:
-        return self._share(value)
-
-    def pick(self, place: float) -> Value:
-        return min(max(round(self._number(place)), self._ends[0]), self._ends[1])
-
-    def same(self, place: float, other: float) -> bool:
-        return self.pick(place) == self.pick(other)
+    def all(self) -> Vector:
+        places = (np.arange(self.range.count) + 0.5) / self.range.count
+        special = self._exact_positions[: len(self.special)]
+        positions = self.snapped(np.concatenate((special, self._from_range(places))))
+        return np.array(list(dict.fromkeys(positions.tolist())))
 
 
 def axis_of(knob: Knob) -> Axis | None:
@@ -290,28 +292,10 @@ def axis_of(knob: Knob) -> Axis | None:
 
 
 def _is_point(knob: Knob) -> bool:
-    return knob.is_number and len(set(_ends(knob))) == 1
+    return knob.is_number and len(set(ends(knob))) == 1
 
 
 def _levels(knob: Knob) -> tuple[Value, ...]:
     """The distinct values of a knob without a range, the special ones last."""
-    ordinary = (knob.check(_ends(knob)[0]),) if knob.is_number else knob.levels
+    ordinary = (knob.check(ends(knob)[0]),) if knob.is_number else knob.levels
     return tuple(dict.fromkeys((*ordinary, *knob.special_values)))
-
-
-def _range_of(knob: Knob) -> _Range:
-    if not knob.is_number:
-        return _Levels(knob)
-    low, high = _ends(knob)
-    if knob.type is KnobType.REAL:
-        return _Reals(low, high, knob.scale)
-    if knob.scale is Scale.LOG and high - low < MAXIMUM_STEPS:
-        return _LogIntegers(int(low), int(high))
-    return _Grid(int(low), int(high), knob.scale)
-
-
-def _ends(knob: Knob) -> tuple[float, float]:
-    assert knob.low is not None and knob.high is not None  # noqa: S101 - a number's, by Knob
-    if knob.type is KnobType.INTEGER:
-        return math.ceil(knob.low), math.floor(knob.high)
-    return knob.low, knob.high

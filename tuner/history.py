@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
+from itertools import chain
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,30 +15,59 @@ from numpy.typing import NDArray
 from targets.knobs import Configuration, Value
 from targets.metrics import Direction
 from tuner.noise import PRIOR_SD, Noise, estimate_noise, shrink
-from tuner.recommenders.base import Limit, Observation, Problem
+from tuner.outcomes import HistoryMemo, Outcome, Placed
+from tuner.recommenders.base import Observation, Problem
+from tuner.rows import RowSet
 from tuner.space import Rows, SpaceEncoder
+
+__all__ = ["CostScale", "History", "HistoryMemo", "Outcome"]
+
+LARGEST = sys.float_info.max
+LARGEST_LOGARITHM = 709.7
+"""exp() of more is no float."""
+
+ORDINARY = (1e-100, 1e100)
+"""Values between these, squared, are floats."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class CostScale:
     """The objective on an axis where less is better; logarithmic when every value is positive.
 
-    On the logarithmic axis a difference of 0.01 is a gain of about 1 %.
+    On the logarithmic axis a difference of 0.01 is a gain of about 1 %. On the other, costs count
+    in `unit`s, a power of two: 1 unless values are so large or small that their squares are none.
     """
 
     direction: Direction
     logarithmic: bool
+    unit: float = 1.0
+
+    @classmethod
+    def of(cls, values: NDArray[np.float64], direction: Direction) -> CostScale:
+        """The axis that fits values: (n,)."""
+        if (values > 0).all():
+            return cls(direction=direction, logarithmic=True)
+        largest = float(np.abs(values).max())
+        ordinary = largest == 0.0 or ORDINARY[0] < largest < ORDINARY[1]
+        unit = 1.0 if ordinary else 2.0 ** math.floor(math.log2(largest))
+        return cls(direction=direction, logarithmic=False, unit=unit)
+
+    def costs(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        """(n,): an objective's values as costs."""
+        costs = np.log(values) if self.logarithmic else values / self.unit
+        return costs if self.direction is Direction.MINIMISE else -costs
 
     def cost(self, value: float) -> float:
         """An objective's value as a cost."""
-        cost = math.log(value) if self.logarithmic else value
-        return cost if self.direction is Direction.MINIMISE else -cost
+        return float(self.costs(np.array([value], float))[0])
 
     def value(self, cost: float) -> float:
         """A cost as a value of the objective."""
         value = cost if self.direction is Direction.MINIMISE else -cost
         # A model may extrapolate to anything; what a float cannot hold is told as its largest.
-        return math.exp(min(value, 700.0)) if self.logarithmic else value
+        if self.logarithmic:
+            return math.exp(min(value, LARGEST_LOGARITHM))
+        return max(-LARGEST, min(float(value) * self.unit, LARGEST))
 
     def gain(self, better: float, worse: float) -> float | None:
         """How much better one cost is than another, relative: 0.1 is 10 %; None where undefined.
@@ -44,29 +75,8 @@ class CostScale:
         It is the objective's ratio less 1 on the logarithmic axis, where more is always better.
         """
         if self.logarithmic:
-            return math.expm1(min(worse - better, 700.0))
+            return math.expm1(min(worse - better, LARGEST_LOGARITHM))
         return (worse - better) / abs(worse) if worse else None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Outcome:
-    """All that was seen of one configuration (canonical), over all its trials.
-
-    `failures` counts only those the configuration is to blame for. `over_limit`: a problem's
-    limit was broken while measured.
-    """
-
-    configuration: dict[str, Value]
-    key: str
-    values: tuple[float, ...]
-    failures: int
-    over_limit: bool
-    numbers: tuple[int, ...]
-
-    @property
-    def acceptable(self) -> bool:
-        """Whether it was measured, never failed, and kept every limit."""
-        return bool(self.values) and not self.failures and not self.over_limit
 
 
 @dataclass(frozen=True)
@@ -80,6 +90,8 @@ class History:
     encoder: SpaceEncoder
     outcomes: tuple[Outcome, ...]
     pending: tuple[dict[str, Value], ...]
+    placed: Placed | None = field(default=None, repr=False, compare=False)
+    """Where the outcomes lie, if that was worked out before."""
 
     @classmethod
     def of(
@@ -87,23 +99,28 @@ class History:
         problem: Problem,
         observations: Sequence[Observation],
         pending: Iterable[Configuration] = (),
+        *,
+        memo: HistoryMemo | None = None,
     ) -> History:
         """Group observations by what acts the same.
 
+        Args:
+            memo: what an earlier call worked out, for a caller that asks again and again.
+
         Raises:
             ValueError: an observed value is not finite.
+            InvalidKnob: a configuration lacks a knob.
         """
-        encoder = SpaceEncoder(problem.space, problem.pins)
-        grouped: dict[str, list[Observation]] = {}
-        for observation in observations:
-            _refuse_not_finite(observation)
-            grouped.setdefault(encoder.key(observation.configuration), []).append(observation)
-        outcomes = tuple(_outcome(problem, encoder, key, group) for key, group in grouped.items())
-        return cls(problem, encoder, outcomes, tuple(map(encoder.canonical, pending)))
+        known = (memo or HistoryMemo()).grouping(problem, observations)
+        in_flight = tuple(map(known.encoder.canonical, pending))
+        return cls(problem, known.encoder, tuple(known.outcomes), in_flight, known.placed)
 
     def with_pending(self, configuration: Configuration) -> History:
         """The same with one more configuration in flight."""
-        return replace(self, pending=(*self.pending, self.encoder.canonical(configuration)))
+        other = replace(self, pending=(*self.pending, self.encoder.canonical(configuration)))
+        for name in _OF_OUTCOMES & self.__dict__.keys():
+            other.__dict__[name] = self.__dict__[name]
+        return other
 
     @cached_property
     def seen(self) -> frozenset[str]:
@@ -112,54 +129,103 @@ class History:
             map(self.encoder.key, self.pending)
         )
 
+    @cached_property
+    def seen_rows(self) -> RowSet:
+        """The same as a set of rows, much sooner had, for `sample_rows` and `neighbour_rows`; of
+        what was measured outside the domain or off the pins nothing."""
+        return self._placed.kept.joined(self._in_flight.kept)
+
     def unseen(self, configurations: Iterable[dict[str, Value]]) -> list[dict[str, Value]]:
         """Those that were neither observed nor are in flight."""
         return [one for one in configurations if self.encoder.key(one) not in self.seen]
 
     @cached_property
+    def _placed(self) -> Placed:
+        configurations = [one.configuration for one in self.outcomes]
+        return self.placed or Placed.of(self.encoder, self.encoder.table(configurations))
+
+    @cached_property
+    def _in_flight(self) -> Placed:
+        return Placed.of(self.encoder, self.encoder.table(self.pending))
+
+    @cached_property
+    def _usable(self) -> NDArray[np.bool_]:
+        """(n_outcomes,): which have a row, and keep the pins."""
+        rows = ~np.isnan(self._placed.rows).any(axis=1)
+        if not self.encoder.pins:
+            return np.asarray(rows)
+        pins = [self.encoder.keeps_pins(one.configuration) for one in self.outcomes]
+        return rows & np.array(pins, bool)
+
+    @cached_property
+    def _measured(self) -> NDArray[np.int_]:
+        """(n,): the places among the outcomes of those that have values and are usable."""
+        valued = np.array([bool(one.values) for one in self.outcomes], bool)
+        return np.flatnonzero(valued & self._usable)
+
+    @cached_property
     def measured(self) -> tuple[Outcome, ...]:
         """The outcomes that have values and keep the pins."""
-        return tuple(
-            one
-            for one in self.outcomes
-            if one.values and self.encoder.keeps_pins(one.configuration)
-        )
+        return tuple(self.outcomes[place] for place in self._measured)
+
+    @cached_property
+    def _failed(self) -> NDArray[np.int_]:
+        blamed = np.array([bool(one.failures and not one.values) for one in self.outcomes], bool)
+        return np.flatnonzero(blamed & self._usable)
 
     @cached_property
     def failed(self) -> tuple[Outcome, ...]:
         """The outcomes without a value that are to blame for it, and keep the pins."""
-        return tuple(
-            one
-            for one in self.outcomes
-            if one.failures and not one.values and self.encoder.keeps_pins(one.configuration)
-        )
+        return tuple(self.outcomes[place] for place in self._failed)
+
+    @cached_property
+    def _values(self) -> NDArray[np.float64]:
+        """Every outcome's values, one after the other."""
+        return np.array(list(chain.from_iterable(one.values for one in self.outcomes)), float)
 
     @cached_property
     def scale(self) -> CostScale:
         """The cost axis that fits every value seen."""
-        positive = all(value > 0 for one in self.outcomes for value in one.values)
-        return CostScale(direction=self.problem.objective.direction, logarithmic=positive)
+        return CostScale.of(self._values, self.problem.objective.direction)
 
     def costs_of(self, outcome: Outcome) -> NDArray[np.float64]:
         """(n_windows,): the outcome's values as costs."""
-        return np.array([self.scale.cost(value) for value in outcome.values], float)
+        return self.scale.costs(np.array(outcome.values, float))
+
+    @cached_property
+    def outcome_costs(self) -> NDArray[np.float64]:
+        """(n_outcomes,): each outcome's mean cost; NaN for one without values."""
+        windows = np.array([len(one.values) for one in self.outcomes], int)
+        means = np.full(len(windows), np.nan)
+        valued = windows > 0
+        if valued.any():
+            starts = (np.cumsum(windows) - windows)[valued]
+            means[valued] = np.add.reduceat(self.scale.costs(self._values), starts)
+            means[valued] /= windows[valued]
+        return means
 
     @cached_property
     def rows(self) -> Rows:
         """(n, n_columns): the measured configurations, encoded."""
-        return self.encoder.encode_many([one.configuration for one in self.measured])
+        return np.asarray(self._placed.rows[self._measured])
 
     @cached_property
     def uninformative_rows(self) -> Rows:
         """(m, n_columns): what is in flight or failed: no cost is known, and none is to be sought
         there. A model that leaves them out finds them as uncertain, and as tempting, as ever."""
-        failed = [one.configuration for one in self.failed]
-        return self.encoder.encode_many([*self.pending, *failed])
+        in_flight = self._in_flight.rows
+        in_flight = in_flight[~np.isnan(in_flight).any(axis=1)]
+        return np.vstack((in_flight, self.failed_rows))
+
+    @cached_property
+    def failed_rows(self) -> Rows:
+        """(m, n_columns): the failed configurations, encoded."""
+        return np.asarray(self._placed.rows[self._failed])
 
     @cached_property
     def costs(self) -> NDArray[np.float64]:
         """(n,): each measured configuration's mean cost."""
-        return np.array([self.costs_of(one).mean() for one in self.measured], float)
+        return np.asarray(self.outcome_costs[self._measured])
 
     @cached_property
     def counts(self) -> NDArray[np.float64]:
@@ -169,11 +235,11 @@ class History:
     @cached_property
     def noise(self) -> Noise:
         """How far one window scatters, from all repeats there are."""
-        groups = [self.costs_of(one) for one in self.outcomes if one.values]
+        groups = [self.costs_of(one) for one in self.outcomes if len(one.values) > 1]
         prior = PRIOR_SD
-        if not self.scale.logarithmic and groups:
+        if not self.scale.logarithmic and len(self._values):
             # No percentages here: assume that share of the spread between configurations.
-            prior *= float(np.std([costs.mean() for costs in groups]))
+            prior *= float(np.nanstd(self.outcome_costs))
         return estimate_noise(
             groups, deterministic=self.problem.objective.deterministic, prior_sd=prior
         )
@@ -199,33 +265,7 @@ class History:
         return self.measured[int(self.ranking[0])]
 
 
-def _outcome(
-    problem: Problem, encoder: SpaceEncoder, key: str, group: list[Observation]
-) -> Outcome:
-    name = problem.objective.name
-    return Outcome(
-        configuration=encoder.canonical(group[0].configuration),
-        key=key,
-        values=tuple(value for one in group for value in one.values.get(name, ())),
-        failures=sum(one.failure is not None and one.failure.blames_configuration for one in group),
-        over_limit=any(_breaks(limit, one) for limit in problem.limits for one in group),
-        numbers=tuple(one.number for one in group),
-    )
-
-
-def _breaks(limit: Limit, observation: Observation) -> bool:
-    windows = observation.values.get(limit.name, ())
-    value = math.fsum(windows) / len(windows) if windows else observation.metrics.get(limit.name)
-    if value is None or math.isnan(value):
-        return False
-    return value > limit.bound if limit.direction is Direction.MINIMISE else value < limit.bound
-
-
-def _refuse_not_finite(observation: Observation) -> None:
-    for name, values in observation.values.items():
-        for value in values:
-            if not math.isfinite(value):
-                raise ValueError(
-                    f"observation of trial {observation.number}: {name}={value} is not finite; "
-                    "tell a trial without a value as a failure"
-                )
+_OF_OUTCOMES = frozenset(
+    name for name, value in vars(History).items() if isinstance(value, cached_property)
+) - {"seen", "seen_rows", "uninformative_rows", "_in_flight"}
+"""What does not change with what is in flight."""

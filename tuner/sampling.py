@@ -5,28 +5,60 @@ Configurations that leave here are canonical (`tuner.space`) and keep constraint
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Collection
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.spatial.distance import pdist
 
 from targets.errors import Rejected
 from targets.knobs import Configuration, Value
 from tuner.errors import InfeasibleSpace, SpaceExhausted
+from tuner.repair import repair, repaired_rows
+from tuner.rows import NamedRowSet, RowSet
 from tuner.space import Rows, SpaceEncoder
 
-REJECTION_ROUNDS = 4
-"""Rounds of plain rejection before draws are repaired; what it gives is exactly uniform."""
+__all__ = [
+    "checked",
+    "latin_hypercube",
+    "neighbour_rows",
+    "neighbours",
+    "repair",
+    "sample",
+    "sample_rows",
+    "sobol",
+]
 
-REPAIR_STEPS = 100
-"""Changes of one knob before a repair is given up."""
+REJECTION_ROUNDS = 5
+"""Rounds of plain rejection, each twice as large as the one before, before draws are repaired;
+what it gives is exactly uniform."""
 
-REPAIR_TRIES = 8
-"""Values tried for the knob that a repair changes."""
+TELLING = 256
+"""So many draws tell what share of them is worth having ..."""
 
-DRAWS_IN_VAIN = 50
-"""Draws in a row that gave nothing new before a large space is given up."""
+LEAST_SHARE = 0.05
+"""... and with less of them, drawing again is in vain."""
+
+LEAST_DRAWN = 32
+"""Rows drawn at once, however few are wanted: as quick as one."""
+
+MOST_DRAWN = 4_096
+"""Rows drawn at once, unless more are wanted."""
+
+MOST_REPAIRED = 64
+"""Rows repaired; what is missing then is walked to from these."""
+
+LEAST_ANCHORS = 8
+"""Repaired rows to walk from, however few are wanted."""
+
+WALK_STEPS = 10
+"""Steps of such a walk, each of one knob."""
+
+ROUNDS_IN_VAIN = 3
+"""Walks in a row that gave nothing new before a large space is given up."""
+
+LARGEST_LAST_RESORT = 100_000
+"""A finite space of up to this many combinations is listed before it is given up."""
 
 DESIGNS_COMPARED = 20
 """Latin hypercubes drawn, of which the one that spreads best is kept."""
@@ -55,115 +87,156 @@ def sample(
     *,
     avoid: Collection[str] = frozenset(),
 ) -> list[dict[str, Value]]:
-    """Up to `count` feasible configurations, uniform over the axes, each new and distinct.
-
-    Fewer, but at least one, where there are no more. Draws that break a constraint are drawn
-    again; where that is in vain, a small space is listed, and in a large one draws are repaired.
+    """As `sample_rows`, for configurations.
 
     Args:
         avoid: keys (`SpaceEncoder.key`) not to give again.
 
     Raises:
+        SpaceExhausted, InfeasibleSpace: as `sample_rows`.
+    """
+    known = NamedRowSet(encoder, avoid)
+    return encoder.decode_many(sample_rows(encoder, count, rng, avoid=known))
+
+
+def sample_rows(
+    encoder: SpaceEncoder, count: int, rng: np.random.Generator, *, avoid: RowSet | None = None
+) -> Rows:
+    """(n, n_columns): up to `count` feasible canonical rows, each new and distinct.
+
+    Uniform over the axes; fewer than `count`, but at least one, where there are no more. Draws that
+    break a constraint are drawn again; where that is in vain, a small space is listed, and in a
+    large one draws are repaired, and walked on from.
+
+    Args:
+        avoid: what not to give again.
+
+    Raises:
         SpaceExhausted: every feasible configuration is to be avoided.
         InfeasibleSpace: none keeps constraints and pins; says which ones block.
     """
-    found: dict[str, dict[str, Value]] = {}
-    broken: Counter[str] = Counter()
+    harvest = _Harvest(encoder, count, avoid)
+    size = max(count, LEAST_DRAWN)
     for _ in range(REJECTION_ROUNDS):
-        for configuration in _draw(encoder, count, rng):
-            rules = encoder.broken(configuration)
-            broken.update(rules)
-            if not rules and (key := encoder.key(configuration)) not in avoid:
-                found.setdefault(key, configuration)
-        if len(found) >= count:
-            return list(found.values())[:count]
+        harvest.take(_drawn(encoder, size, rng))
+        if harvest.full:
+            return harvest.rows
+        if size >= TELLING and len(harvest.rows) < LEAST_SHARE * size:
+            break
+        size = min(2 * size, max(count, MOST_DRAWN))
     if encoder.listable:
-        return _from_list(encoder, count, rng, avoid=avoid, broken=broken)
-    return _repaired(encoder, count, rng, avoid=avoid, found=found, broken=broken)
+        return harvest.completed(rng)
+    anchors = _anchors(harvest, rng)
+    harvest.take(anchors)
+    in_vain = 0 if len(anchors) else ROUNDS_IN_VAIN
+    while not harvest.full and in_vain < ROUNDS_IN_VAIN:
+        walked = _walked(encoder, anchors, rng, count=max(harvest.missing, LEAST_DRAWN))
+        in_vain = 0 if harvest.take(walked) else in_vain + 1
+    if not len(harvest.rows) and encoder.combinations <= LARGEST_LAST_RESORT:
+        return harvest.completed(rng)
+    return harvest.gathered()
 
 
-def _draw(encoder: SpaceEncoder, count: int, rng: np.random.Generator) -> list[dict[str, Value]]:
-    return encoder.decode_many(encoder.from_unit(rng.random((count, encoder.n_columns))))
+def _anchors(harvest: _Harvest, rng: np.random.Generator) -> Rows:
+    """Feasible rows to walk from: what was found, draws that were repaired, and, of few feasible
+    configurations the one that is known, the default."""
+    encoder = harvest.encoder
+    drawn = _drawn(encoder, MOST_REPAIRED, rng)
+    enough = min(max(harvest.missing, LEAST_ANCHORS), MOST_REPAIRED)
+    repaired = repaired_rows(encoder, drawn, rng, enough=enough)
+    default = encoder.canonical_rows(encoder.encode_many([encoder.space.default()]))
+    default = default[~encoder.breaches(default).any(axis=1)]
+    return np.vstack((harvest.rows, repaired, default))
 
 
-def _from_list(
-    encoder: SpaceEncoder,
-    count: int,
-    rng: np.random.Generator,
-    *,
-    avoid: Collection[str],
-    broken: Counter[str],
-) -> list[dict[str, Value]]:
-    if not encoder.listed:
-        raise InfeasibleSpace(_blocked(encoder, broken))
-    new = [one for one in encoder.listed if encoder.key(one) not in avoid]
-    if not new:
-        raise SpaceExhausted(
-            f"all {len(encoder.listed)} configurations that keep constraints and pins were tried"
-        )
-    return [new[place] for place in rng.permutation(len(new))[:count]]
+def _walked(encoder: SpaceEncoder, rows: Rows, rng: np.random.Generator, *, count: int) -> Rows:
+    """(count, n_columns): feasible canonical rows some random steps from feasible ones.
 
-
-def _repaired(
-    encoder: SpaceEncoder,
-    count: int,
-    rng: np.random.Generator,
-    *,
-    avoid: Collection[str],
-    found: dict[str, dict[str, Value]],
-    broken: Counter[str],
-) -> list[dict[str, Value]]:
-    in_vain = 0
-    feasible = False
-    while len(found) < count and in_vain < DRAWS_IN_VAIN:
-        in_vain += 1
-        [drawn] = _draw(encoder, 1, rng)
-        configuration = repair(encoder, drawn, rng)
-        if configuration is None:
-            continue
-        feasible = True
-        key = encoder.key(configuration)
-        if key not in avoid and key not in found:
-            found[key] = configuration
-            in_vain = 0
-    if found:
-        return list(found.values())
-    if feasible:
-        raise SpaceExhausted(f"{DRAWS_IN_VAIN} draws gave no configuration that was not tried")
-    raise InfeasibleSpace(_blocked(encoder, broken))
-
-
-def _blocked(encoder: SpaceEncoder, broken: Counter[str]) -> str:
-    rules = "; ".join(f"{rule} ({times} times)" for rule, times in broken.most_common(3))
-    pins = ", ".join(f"{name}={value}" for name, value in encoder.pins.items()) or "none"
-    return (
-        f"no configuration keeps the constraints with these pins: {pins}. Broken most often: "
-        f"{rules}. Loosen a constraint or a pin."
-    )
-
-
-def repair(
-    encoder: SpaceEncoder, configuration: Configuration, rng: np.random.Generator
-) -> dict[str, Value] | None:
-    """A feasible configuration near a given one; None when none was found.
-
-    As WalkSAT does (Selman, Kautz and Cohen, AAAI 1994): pick a broken constraint, then a knob
-    that can mend it, and give that the value, of a few drawn, that leaves least broken.
+    A step draws one knob anew, and is undone where that breaks a constraint: a Metropolis walk,
+    which in the long run visits all that it reaches equally often.
     """
-    current = encoder.pinned(configuration)
-    for _ in range(REPAIR_STEPS):
-        broken = encoder.broken(current)
-        if not broken:
-            return current
-        levers = encoder.levers(broken[rng.integers(len(broken))])
-        if not levers:
-            return None
-        name = levers[rng.integers(len(levers))]
-        axis = encoder.axes[name]
-        values = [axis.value(axis.from_unit(share)) for share in rng.random(REPAIR_TRIES)]
-        tries = [encoder.canonical({**current, name: value}) for value in values]
-        current = min(tries, key=lambda one: len(encoder.broken(one)))
-    return None
+    current = rows[rng.integers(len(rows), size=count)]
+    for _ in range(WALK_STEPS):
+        moved = current.copy()
+        columns = rng.integers(encoder.n_columns, size=count)
+        lines = np.arange(count)
+        moved[lines, columns] = _drawn(encoder, count, rng)[lines, columns]
+        moved = encoder.canonical_rows(moved)
+        good = ~encoder.breaches(moved).any(axis=1)
+        current[good] = moved[good]
+    return np.asarray(current)
+
+
+def _drawn(encoder: SpaceEncoder, count: int, rng: np.random.Generator) -> Rows:
+    return encoder.from_unit(rng.random((count, encoder.n_columns)))
+
+
+class _Harvest:
+    """Gathers feasible rows that are new and distinct, up to a number; counts what blocks."""
+
+    def __init__(self, encoder: SpaceEncoder, count: int, avoid: RowSet | None) -> None:
+        self.encoder = encoder
+        self.count = count
+        self.avoid = RowSet(encoder) if avoid is None else avoid.copy()
+        self.rows = np.empty((0, encoder.n_columns))
+        self.feasible = 0
+        self.broken = np.zeros(len(encoder.rules), int)
+
+    @property
+    def missing(self) -> int:
+        """How many more are wanted."""
+        return self.count - len(self.rows)
+
+    @property
+    def full(self) -> bool:
+        """Whether there are enough."""
+        return not self.missing
+
+    def take(self, rows: Rows) -> int:
+        """Take what is feasible and new of some rows, as many as are missing; how many it was."""
+        rows = self.encoder.settled(rows)
+        broken = self.encoder.breaches(rows)
+        self.broken += broken.sum(axis=0)
+        return self._keep(self.encoder.snapped(rows[~broken.any(axis=1)]))
+
+    def _keep(self, good: Rows) -> int:
+        self.feasible += len(good)
+        new = good[self.avoid.fresh(good, canonical=True)][: self.missing]
+        self.avoid.add(new, canonical=True)
+        self.rows = np.vstack((self.rows, new))
+        return len(new)
+
+    def completed(self, rng: np.random.Generator) -> Rows:
+        """What there is with what is missing drawn from the list of all, of a finite space."""
+        listed = self.encoder.listed_rows
+        self._keep(listed[rng.permutation(len(listed))])
+        if len(listed) and not len(self.rows):
+            raise SpaceExhausted(
+                f"all {len(listed)} configurations that keep constraints and pins were tried"
+            )
+        return self.gathered()
+
+    def gathered(self) -> Rows:
+        """What there is.
+
+        Raises:
+            SpaceExhausted, InfeasibleSpace: it is nothing.
+        """
+        if len(self.rows):
+            return self.rows
+        if self.feasible:
+            raise SpaceExhausted(f"{self.feasible} draws gave no configuration that was not tried")
+        raise InfeasibleSpace(self._blocked())
+
+    def _blocked(self) -> str:
+        texts = list(self.encoder.rules)
+        worst = np.argsort(-self.broken, kind="stable")[:3].tolist()
+        rules = "; ".join(f"{texts[place]} ({self.broken[place]} times)" for place in worst)
+        pins = ", ".join(f"{name}={value}" for name, value in self.encoder.pins.items()) or "none"
+        return (
+            f"no configuration keeps the constraints with these pins: {pins}. Broken most often: "
+            f"{rules}. Loosen a constraint or a pin."
+        )
 
 
 def neighbours(encoder: SpaceEncoder, configuration: Configuration) -> list[dict[str, Value]]:
@@ -171,15 +244,29 @@ def neighbours(encoder: SpaceEncoder, configuration: Configuration) -> list[dict
 
     Switching a knob may activate others; they start at their default.
     """
-    origin = encoder.pinned(configuration)
-    found = {encoder.key(origin): origin}
-    for name, axis in encoder.axes.items():
-        for value in axis.neighbours(origin[name]):
-            other = encoder.canonical({**origin, name: value})
-            key = encoder.key(other)
-            if key not in found and not encoder.broken(other):
-                found[key] = other
-    return list(found.values())[1:]
+    row = encoder.encode(encoder.pinned(configuration))
+    return encoder.decode_many(neighbour_rows(encoder, row))
+
+
+def neighbour_rows(
+    encoder: SpaceEncoder, row: NDArray[np.float64], *, avoid: RowSet | None = None
+) -> Rows:
+    """(m, n_columns): the same, as canonical rows, for a configuration as a row.
+
+    Args:
+        avoid: what not to give.
+    """
+    [origin] = encoder.canonical_rows(row[None, :])
+    steps = [axis.near(place) for axis, place in zip(encoder.axes.values(), origin, strict=True)]
+    columns = np.repeat(np.arange(len(steps)), [len(near) for near in steps])
+    rows = np.tile(origin, (len(columns), 1))
+    if steps:
+        rows[np.arange(len(columns)), columns] = np.concatenate(steps)
+    rows = encoder.settled(rows)
+    rows = rows[~encoder.breaches(rows).any(axis=1)]
+    known = RowSet(encoder) if avoid is None else avoid.copy()
+    known.add(origin[None, :], canonical=True)
+    return np.asarray(rows[known.fresh(rows, canonical=True)])
 
 
 def latin_hypercube(encoder: SpaceEncoder, count: int, rng: np.random.Generator) -> Rows:
@@ -211,5 +298,6 @@ def sobol(encoder: SpaceEncoder, index: int, *, seed: int) -> Rows:
     if encoder.n_columns == 0:
         return np.empty((1, 0))
     sequence = qmc.Sobol(encoder.n_columns, scramble=True, rng=np.random.default_rng(seed))
-    # From the start to the next power of two: the sequence's own unit.
-    return encoder.from_unit(sequence.random_base2(index.bit_length())[[index]])
+    if index:
+        sequence.fast_forward(index)
+    return encoder.from_unit(sequence.random(1))
