@@ -8,6 +8,7 @@ apart because it needs pytest.
 from tuner.estimate import Estimate, expected_further_gain, finalists, incumbent
 from tuner.history import CostScale, History, Outcome
 from tuner.optimizer import Optimizer
+from tuner.params import space_from_params
 from tuner.recommenders.base import (
     Expectation,
     Limit,
@@ -46,5 +47,6 @@ __all__ = [
     "incumbent",
     "installed_recommenders",
     "load_recommender",
+    "space_from_params",
     "suggestion_rng",
 ]

@@ -11,6 +11,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from targets.errors import Rejected
 from targets.knobs import Value
@@ -19,9 +20,10 @@ from tuner.errors import SpaceExhausted
 from tuner.history import History, Outcome
 from tuner.noise import shrink
 from tuner.recommenders.base import Observation, Problem
-from tuner.recommenders.search import candidates
+from tuner.recommenders.search import INTERVAL_SDS, candidates
 from tuner.space import Rows
 from tuner.surrogates.acceptability import Acceptability
+from tuner.surrogates.base import Vector
 from tuner.surrogates.fitting import fit_gaussian_process
 
 BOUND_SDS = 1.645
@@ -29,6 +31,9 @@ BOUND_SDS = 1.645
 
 LEAST_MEASURED = 5
 """Below this a model's word on what is left to gain is a guess."""
+
+LEAST_MODELLED = 8
+"""From this many measured configurations on, a model has its say in which is named."""
 
 DRAWS = 128
 """Functions drawn from the posterior."""
@@ -45,6 +50,7 @@ class Estimate:
     """What is believed of one configuration, in the objective's unit.
 
     `value` is the posterior mean, `bound` the pessimistic end of its one-sided 95 % interval,
+    `low` to `high` its two-sided one,
     `windows` how many values it rests on, `numbers` the trials they came from.
     """
 
@@ -54,6 +60,8 @@ class Estimate:
     windows: int
     numbers: tuple[int, ...]
     reason: str
+    low: float
+    high: float
 
 
 def incumbent(
@@ -149,12 +157,24 @@ def _estimates(history: History, exclude: Collection[str]) -> list[Estimate]:
     """What is believed of every eligible configuration, in the order first measured."""
     if not history.measured:
         return []
-    means, sds = shrink(history.costs, history.counts, history.noise)
+    means, sds = _believed(history)
     return [
         _estimate(history, one, mean=mean, sd=sd)
         for one, mean, sd in zip(history.measured, means.tolist(), sds.tolist(), strict=True)
         if one.acceptable and _eligible(history, one, exclude)
     ]
+
+
+def _believed(history: History) -> tuple[Vector, Vector]:
+    """(n,), (n,): mean and standard deviation of every measured configuration's cost.
+
+    Under noise that was seen, a model's: its neighbours vouch for a configuration, or do not.
+    """
+    noisy = history.noise.sd > 0.0 and history.noise.degrees > 0
+    if not noisy or len(history.measured) < LEAST_MODELLED:
+        return shrink(history.costs, history.counts, history.noise)
+    with threadpool_limits(1):
+        return fit_gaussian_process(history).predict(history.rows)
 
 
 def _eligible(history: History, outcome: Outcome, exclude: Collection[str]) -> bool:
@@ -170,12 +190,15 @@ def _estimate(history: History, outcome: Outcome, *, mean: float, sd: float) -> 
     scale, unit = history.scale, history.problem.objective.unit
     windows = len(outcome.values)
     value, bound = scale.value(mean), scale.value(mean + BOUND_SDS * sd)
+    ends = [scale.value(mean + sign * INTERVAL_SDS * sd) for sign in (-1, 1)]
     return Estimate(
         configuration=outcome.configuration,
         value=value,
         bound=bound,
         windows=windows,
         numbers=outcome.numbers,
+        low=min(ends),
+        high=max(ends),
         reason=f"{f'{value:.4g} {unit}'.rstrip()} over {windows} "
         f"window{'s' if windows != 1 else ''}, with 95 % confidence no worse than {bound:.4g} "
         f"(scatter of one window: {history.noise.source})",

@@ -42,7 +42,7 @@ class Noise:
     def source(self) -> str:
         """Where the figure comes from, in words."""
         if self.sd == 0.0:
-            return "the objective is deterministic"
+            return "repeats agree to the last digit" if self.degrees else "it is deterministic"
         if self.degrees == 0:
             return f"assumed {self.sd:.2g}: nothing was measured twice yet"
         return f"{self.sd:.2g}, pooled from repeats with {self.degrees} degrees of freedom"
@@ -53,6 +53,8 @@ def estimate_noise(
 ) -> Noise:
     """Pool the scatter within configurations, and lean on the assumption while there is little.
 
+    Repeats that agree to the last digit have no noise that could be seen.
+
     Args:
         groups: each configuration's costs, one a window.
         prior_sd: the scatter to assume, on the same axis.
@@ -61,6 +63,8 @@ def estimate_noise(
         return Noise(sd=0.0, degrees=0)
     squares = sum(float(((costs - costs.mean()) ** 2).sum()) for costs in groups if len(costs) > 1)
     degrees = sum(len(costs) - 1 for costs in groups if len(costs) > 1)
+    if degrees and not any(np.ptp(costs) for costs in groups):
+        return Noise(sd=0.0, degrees=degrees)
     variance = (squares + PRIOR_DEGREES * prior_sd**2) / (degrees + PRIOR_DEGREES)
     return Noise(sd=math.sqrt(variance), degrees=degrees)
 

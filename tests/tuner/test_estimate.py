@@ -158,10 +158,10 @@ class TestFurtherGain:
 
     def test_it_falls_as_a_search_closes_in(self) -> None:
         given = replace(mixed(), budget=40)
-        optimizer, rng = Optimizer(given, seed=0), np.random.default_rng(0)
+        optimizer, rng = Optimizer.of(given, seed=0), np.random.default_rng(0)
         gains: dict[int, float | None] = {}
         for trials in range(1, 41):
-            answer = rehearse(given, optimizer.ask().configuration, rng)
+            answer = rehearse(given, optimizer.ask(), rng)
             optimizer.tell(
                 answer.configuration, answer.values, failure=answer.failure, metrics=answer.metrics
             )

@@ -16,11 +16,18 @@ import numpy as np
 
 from tuner.history import History
 from tuner.recommenders import lanes
+from tuner.recommenders.again import probe, race
 from tuner.recommenders.base import Suggestion
 from tuner.recommenders.forest import ForestRecommender
+from tuner.recommenders.optuna_tpe import TreeParzenRecommender
 from tuner.recommenders.sequential import SequentialRecommender, State
-from tuner.recommenders.start import propose_start
-from tuner.recommenders.tpe import TreeParzenRecommender
+from tuner.recommenders.start import LEAST_MEASURED, propose_start
+from tuner.surrogates.transfer import (
+    AGREEMENT_NEEDED,
+    AGREEMENT_REGAINED,
+    Sources,
+    TransferModel,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,8 +52,20 @@ def default_lanes() -> tuple[Lane, ...]:
     )
 
 
+TAUGHT_AT_FIRST = 6
+"""At most so many of the first trials are the sources', from the second on one after each of the
+start design's, which can contradict them."""
+
+TAUGHT_LANE = Lane(name=lanes.SOURCES, search=lanes.by_gaussian_process, won=8.0, lost=4.0)
+
+
 class AutoRecommender(SequentialRecommender):
-    """Start design, then the lane that a bandit picks; the state keeps whose turn a trial was."""
+    """Start, then the lane that a bandit picks; the state keeps whose turn a trial was.
+
+    Where the problem has a history, its sources take turns with the start design at first, and
+    their model then stands in for the plain one while it ranks what is measured here better than
+    chance. Under noise a turn may go to measuring one of the best again.
+    """
 
     name = "auto"
     summary = "the default: a portfolio of methods that gives most turns to what works here"
@@ -59,13 +78,66 @@ class AutoRecommender(SequentialRecommender):
     def propose(
         self, history: History, state: State, rng: np.random.Generator
     ) -> tuple[Suggestion, State]:
-        started = propose_start(history, state, rng)
-        if started is not None:
-            return started
+        sources = Sources.of(history.problem, state)
+        learnt = None
+        if sources:
+            state = {**state, "sources": sources.fits}
+            refuted = self._refuted(history, state)
+            learnt = TransferModel.fit(
+                history, sources, agreement=AGREEMENT_REGAINED if refuted else AGREEMENT_NEEDED
+            )
+            if learnt is not None:
+                taught = self._begin_from_sources(history, learnt, state, rng)
+                if taught is not None:
+                    return taught
+        if learnt is None or len(history.measured) < 2 * LEAST_MEASURED:
+            started = propose_start(history, state, rng)
+            if started is not None:
+                return started
+        again = probe(history)
+        if again is not None:
+            return again, state
+        return self._take_turn(history, learnt, state, rng)
+
+    def _begin_from_sources(
+        self, history: History, learnt: TransferModel, state: State, rng: np.random.Generator
+    ) -> tuple[Suggestion, State] | None:
+        """The first trials, while it is their turn."""
+        given = list(state.get("taught", ()))
+        designed = int((state.get("start") or {}).get("given", 0))
+        if len(given) >= TAUGHT_AT_FIRST or len(given) > designed + 1:
+            return None
+        suggestion = lanes.by_what_was_best(history, learnt, rng)
+        label = digest(history.encoder.key(suggestion.configuration))
+        return suggestion, {**state, "taught": [*given, label]}
+
+    def _refuted(self, history: History, state: State) -> bool:
+        """Whether something else did better at first than what sources said is best."""
+        labels = set(state.get("taught", ()))
+        first = history.measured[: 2 * len(labels)]
+        taught = np.array([digest(one.key) in labels for one in first], bool)
+        if not taught.any() or taught.all():
+            return False
+        costs = history.costs[: len(first)]
+        return bool(costs[taught].min() > costs[~taught].min())
+
+    def _take_turn(
+        self,
+        history: History,
+        learnt: TransferModel | None,
+        state: State,
+        rng: np.random.Generator,
+    ) -> tuple[Suggestion, State]:
         turns = [(str(label), str(lane)) for label, lane in state.get("turns", ())]
         record = wins(history, turns)
-        lane = self.pick(record, rng)
-        suggestion = lane.search(history, rng)
+        lane = self.pick(record, rng, taught=learnt is not None)
+        if lane.name == lanes.SOURCES and learnt is not None:
+            suggestion = lanes.by_sources(history, learnt, rng)
+        else:
+            suggestion = lane.search(history, rng)
+        contender = race(history, suggestion)
+        if contender is not None:
+            return contender, state
         label = digest(history.encoder.key(suggestion.configuration))
         won, taken = record.get(lane.name, (0, 0))
         words = f"Lane {lane.name} (won {won} of {taken} turns here). {suggestion.reason}"
@@ -74,13 +146,24 @@ class AutoRecommender(SequentialRecommender):
             {**state, "turns": [*map(list, turns), [label, lane.name]]},
         )
 
-    def pick(self, record: Mapping[str, tuple[int, int]], rng: np.random.Generator) -> Lane:
-        """Whose turn is next, given each lane's turns won and taken."""
+    def pick(
+        self,
+        record: Mapping[str, tuple[int, int]],
+        rng: np.random.Generator,
+        *,
+        taught: bool = False,
+    ) -> Lane:
+        """Whose turn is next, given each lane's turns won and taken.
+
+        Args:
+            taught: there are sources to be heard, whose model is then asked for the plain one.
+        """
+        lanes_now = (TAUGHT_LANE, *self._lanes[1:]) if taught else self._lanes
         draws = []
-        for lane in self._lanes:
+        for lane in lanes_now:
             won, taken = record.get(lane.name, (0, 0))
             draws.append(rng.beta(lane.won + won, lane.lost + taken - won))
-        return self._lanes[int(np.argmax(draws))]
+        return lanes_now[int(np.argmax(draws))]
 
 
 def wins(history: History, turns: list[tuple[str, str]]) -> dict[str, tuple[int, int]]:

@@ -8,6 +8,7 @@ replayed from its record. `tuner.testing` ships the suite every recommender pass
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -87,6 +88,16 @@ class Observation:
     failure: FailureKind | None = None
     metrics: Mapping[str, float] = field(default_factory=dict)
     number: int = -1
+
+    def refuse_not_finite(self) -> None:
+        """Raises ValueError when a value is not finite: such a trial is told as a failure."""
+        for name, values in self.values.items():
+            for value in values:
+                if not math.isfinite(value):
+                    raise ValueError(
+                        f"observation of trial {self.number}: {name}={value} is not finite; "
+                        "tell a trial without a value as a failure"
+                    )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,7 +14,7 @@ from tuner.recommenders.base import Expectation, Suggestion, SuggestionKind
 from tuner.recommenders.wording import forecast, moves
 from tuner.sampling import neighbours, sample
 from tuner.surrogates.acceptability import Acceptability
-from tuner.surrogates.base import CostModel, Vector
+from tuner.surrogates.base import Predictor, Vector
 
 LARGEST_LIST = 1_000
 """A finite space of up to this many configurations is scored as a whole."""
@@ -48,12 +48,12 @@ class Scorer:
     """Scores configurations: expected improvement times the chance of being acceptable."""
 
     history: History
-    model: CostModel
+    model: Predictor
     acceptability: Acceptability
     best_cost: float
 
     @classmethod
-    def of(cls, history: History, model: CostModel, rng: np.random.Generator) -> Scorer:
+    def of(cls, history: History, model: Predictor, rng: np.random.Generator) -> Scorer:
         """What counts as improvement is what beats the model's word on the best, not luck."""
         costs, _ = model.predict(history.rows)
         eligible = history.acceptable if history.acceptable.any() else np.ones(len(costs), bool)
@@ -82,13 +82,18 @@ def expected_improvement(mean: Vector, sd: Vector, best: float) -> Vector:
     return np.asarray(sd * (z * ndtr(z) + density))
 
 
-def choose(scorer: Scorer, rng: np.random.Generator) -> dict[str, Value]:
+def choose(
+    scorer: Scorer, rng: np.random.Generator, *, also: Candidates | None = None
+) -> dict[str, Value]:
     """The configuration, not seen before, that scores best.
+
+    Args:
+        also: candidates beside those that are drawn.
 
     Raises:
         SpaceExhausted: there is none left.
     """
-    pool = candidates(scorer.history, rng)
+    pool = candidates(scorer.history, rng) + scorer.history.unseen(also or [])
     scores = scorer.scores(pool)
     place = int(scores.argmax())
     chosen, score = pool[place], scores[place]
@@ -119,19 +124,26 @@ def candidates(
 
 
 def suggest_by(
-    history: History, model: CostModel, rng: np.random.Generator, *, lane: str, by: str
+    history: History,
+    model: Predictor,
+    rng: np.random.Generator,
+    *,
+    lane: str,
+    by: str,
+    also: Candidates | None = None,
 ) -> Suggestion:
     """The best-scoring configuration, with what the model expects of it.
 
     Args:
         lane: the suggestion's lane.
         by: the model's name, to begin the reason with.
+        also: further candidates.
 
     Raises:
         SpaceExhausted: there is none left.
     """
     scorer = Scorer.of(history, model, rng)
-    chosen = choose(scorer, rng)
+    chosen = choose(scorer, rng, also=also)
     row = history.encoder.encode_many([chosen])
     [cost], [sd] = model.predict(row)
     [chance] = scorer.acceptability.chance(row)

@@ -25,6 +25,13 @@ class Surrogate(Protocol):
         """Mean and standard deviation at `rows` (m, n_columns): (m,), (m,), on its own scale."""
 
 
+class Predictor(Protocol):
+    """A model that speaks in costs."""
+
+    def predict(self, rows: Rows) -> tuple[Vector, Vector]:
+        """Mean cost and its standard deviation at `rows` (m, n_columns): (m,), (m,)."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Standard:
     """Costs moved and stretched to targets of mean 0 and variance 1, the dreadful ones clipped."""

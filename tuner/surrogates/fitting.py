@@ -17,7 +17,7 @@ LARGEST_FIT = 150
 """A Gaussian process is fitted to at most this many configurations, for its cost grows with the
 cube of their number."""
 
-NOISE_RANGE = (1e-4, 0.5)
+NOISE_RANGE = (1e-4, 0.9)
 """The share of the targets' variance that noise may be expected to make up."""
 
 
@@ -43,6 +43,7 @@ def fit_gaussian_process(history: History) -> CostProcess:
         levels=history.encoder.levels,
         counts=counts,
         noise=float(np.clip((history.noise.sd / standard.scale) ** 2, *NOISE_RANGE)),
+        noise_degrees=history.noise.degrees,
     )
     return CostProcess(surrogate=process.believing(history.uninformative_rows), standard=standard)
 

@@ -1,10 +1,13 @@
 """A Gaussian process over knobs of mixed kinds, for tens of trials and tens of knobs.
 
-The kernel is Matern 5/2 on a weighted distance: each column adds `(weight * difference)^2`, the
-difference of an ordered column being that of its places, of a categorical column 0 or 1 (Hamming;
-Oh et al., NeurIPS 2019, compare such kernels). Weights, signal and noise are the most probable
-under log-normal priors; a weight's prior scales with the number of columns, so that a space of
-many knobs is not taken to be rough in all of them (Hvarfner et al., ICML 2024).
+The kernel is a sum of two. The first is additive: each column has a function of its own, which is
+all that a handful of trials over many knobs can tell (Duvenaud, Nickisch and Rasmussen, NeurIPS
+2011; Durrande, Ginsbourger and Roustant, 2012). The second is what knobs do together: Matern 5/2
+on a weighted distance, where a column adds `(weight * difference)^2`, the difference of an ordered
+column being that of its places, of a categorical column 0 or 1 (Hamming; Oh et al., NeurIPS 2019,
+compare such kernels). Weights, variances and noise are the most probable under log-normal priors;
+a weight's prior scales with the number of columns, so that a space of many knobs is not taken to be
+rough in all of them (Hvarfner et al., ICML 2024).
 """
 
 from __future__ import annotations
@@ -26,8 +29,11 @@ Vector = NDArray[np.float64]
 _ROOT5 = math.sqrt(5.0)
 # Length scale of the prior: exp(sqrt(2)) * sqrt(columns), log sd sqrt(3); Hvarfner et al.
 _LENGTH_LOG_MEAN, _LENGTH_LOG_SD = math.sqrt(2.0), math.sqrt(3.0)
-# Targets are standardised, so the signal's variance is near 1.
+# Targets are standardised: together the two kernels' variances are near 1.
 _SIGNAL_LOG_SD = 0.5
+_ADDITIVE_SHARE, _ADDITIVE_LOG_SD = 0.5, 1.0
+# A column's own function is smooth: over its whole range it turns about once.
+_ADDITIVE_LENGTH = 0.7
 _NOISE_LOG_SD = 1.0
 _LEAST_NOISE = 1e-4
 _JITTER = 1e-8
@@ -38,7 +44,9 @@ _ITERATIONS = 60
 class GaussianProcess:
     """A fitted process. `rows` (n, n_columns), `targets` (n,) standardised, lower is better.
 
-    `predict` speaks of the mean that repeated windows would tend to: noise is left out.
+    `weights` (n_columns,) and `signal` are the joint kernel's, `shares` (n_columns,) the variance
+    of each column's own function. `predict` speaks of the mean that repeated windows would tend
+    to: noise is left out. `parameters` are the logarithms of weights, shares, signal and noise.
     """
 
     rows: Rows
@@ -46,7 +54,9 @@ class GaussianProcess:
     error: Vector
     levels: NDArray[np.int_]
     weights: Vector
+    shares: Vector
     signal: float
+    parameters: Vector
 
     @classmethod
     def fit(
@@ -57,6 +67,7 @@ class GaussianProcess:
         levels: NDArray[np.int_],
         counts: Vector,
         noise: float,
+        noise_degrees: int = 0,
     ) -> GaussianProcess:
         """Fit to standardised targets.
 
@@ -65,36 +76,52 @@ class GaussianProcess:
             counts: (n,) windows behind each target.
             noise: one window's expected noise variance; the fitted one stays within a factor of
                 a few.
+            noise_degrees: how many degrees of freedom that was seen with; the more, the less the
+                fitted one may differ.
         """
-        parts = _squared_differences(rows, levels > 0)
-        columns = max(1, rows.shape[1])
-        centre = -_LENGTH_LOG_MEAN - 0.5 * math.log(columns)
-        means = np.array([*[centre] * rows.shape[1], 0.0, math.log(max(noise, _LEAST_NOISE))])
-        sds = np.array([*[_LENGTH_LOG_SD] * rows.shape[1], _SIGNAL_LOG_SD, _NOISE_LOG_SD])
-        start = means.copy()
-        start[:-2] += 1.0
+        prior = _Prior.of(rows.shape[1], noise=noise, degrees=noise_degrees)
+        likelihood = _Likelihood.of(rows, targets, levels=levels, counts=counts)
 
         def loss(parameters: Vector) -> tuple[float, Vector]:
-            value, gradient = _negative_log_likelihood(parameters, parts, targets, counts)
-            off = (parameters - means) / sds
-            return value + 0.5 * float(off @ off), gradient + off / sds
+            value, gradient = likelihood(parameters)
+            off = (parameters - prior.means) / prior.sds
+            return value + 0.5 * float(off @ off), gradient + off / prior.sds
 
-        bounds = [(mean - 4 * sd, mean + 4 * sd) for mean, sd in zip(means, sds, strict=True)]
         found = minimize(
             loss,
-            start,
+            prior.start,
             jac=True,
             method="L-BFGS-B",
-            bounds=bounds,
+            bounds=prior.bounds,
             options={"maxiter": _ITERATIONS},
         )
-        *weights, signal, fitted_noise = np.exp(found.x)
-        return cls(rows, targets, fitted_noise / counts, levels, np.array(weights), signal)
+        return cls.fitted(rows, targets, levels=levels, counts=counts, parameters=found.x)
+
+    @classmethod
+    def fitted(
+        cls,
+        rows: Rows,
+        targets: Vector,
+        *,
+        levels: NDArray[np.int_],
+        counts: Vector,
+        parameters: Vector,
+    ) -> GaussianProcess:
+        """With the parameters of an earlier fit: (2 n_columns + 2,), as `parameters` gives them."""
+        d = rows.shape[1]
+        weights, shares, (signal, noise) = np.split(np.exp(parameters), [d, 2 * d])
+        return cls(
+            rows, targets, noise / counts, levels, weights, shares, float(signal), parameters
+        )
+
+    def mean(self, rows: Rows) -> Vector:
+        """(m,): the posterior mean alone, much sooner had."""
+        return np.asarray(self._covariance(rows, self.rows) @ self._solved)
 
     def predict(self, rows: Rows) -> tuple[Vector, Vector]:
         """Posterior mean and standard deviation: (m,), (m,)."""
         cross, half = self._cross(rows)
-        variance = self.signal - (half**2).sum(axis=0)
+        variance = self.signal + self.shares.sum() - (half**2).sum(axis=0)
         return cross @ self._solved, np.sqrt(np.maximum(variance, 1e-12))
 
     def draw(self, rows: Rows, count: int, rng: np.random.Generator) -> Rows:
@@ -132,7 +159,8 @@ class GaussianProcess:
         return np.hstack(parts)
 
     def _covariance(self, rows: Rows, others: Rows) -> Rows:
-        return self.signal * _matern(cdist(self._features(rows), self._features(others)))
+        joint = self.signal * _matern(cdist(self._features(rows), self._features(others)))
+        return joint + np.tensordot(self.shares, _own(rows, others, self.levels > 0), axes=1)
 
     def _cross(self, rows: Rows) -> tuple[Rows, Rows]:
         cross = self._covariance(rows, self.rows)
@@ -155,32 +183,93 @@ def _matern(distance: Rows) -> Rows:
     return np.asarray((1.0 + scaled + scaled**2 / 3.0) * np.exp(-scaled))
 
 
-def _squared_differences(rows: Rows, categorical: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """(n_columns, n, n): each column's squared difference between every two rows."""
-    differences = (rows[:, None, :] - rows[None, :, :]) ** 2
-    differences[:, :, categorical] = differences[:, :, categorical] > 0
-    return np.ascontiguousarray(np.moveaxis(differences, 2, 0))
+def _differences(rows: Rows, others: Rows, categorical: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """(n_columns, n, m): how far each column of every two rows is apart; levels 0 or 1."""
+    apart = np.abs(rows.T[:, :, None] - others.T[:, None, :])
+    apart[categorical] = apart[categorical] > 0
+    return apart
 
 
-def _negative_log_likelihood(
-    parameters: Vector, parts: NDArray[np.float64], targets: Vector, counts: Vector
-) -> tuple[float, Vector]:
-    """And its gradient by the log weights, log signal and log noise (Rasmussen and Williams,
+def _own(rows: Rows, others: Rows, categorical: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """(n_columns, n, m): the correlation of each column's own function."""
+    apart = _differences(rows, others, categorical)
+    own = 1.0 - apart
+    own[~categorical] = _matern(apart[~categorical] / _ADDITIVE_LENGTH)
+    return own
+
+
+@dataclass(frozen=True)
+class _Prior:
+    """Log-normal priors of the parameters, which are logarithms: of the weights, the shares, the
+    signal's variance and the noise's."""
+
+    means: Vector
+    sds: Vector
+    start: Vector
+
+    @classmethod
+    def of(cls, columns: int, *, noise: float, degrees: int) -> _Prior:
+        count = max(1, columns)
+        weight = -_LENGTH_LOG_MEAN - 0.5 * math.log(count)
+        share = math.log(_ADDITIVE_SHARE / count)
+        level = math.log(max(noise, _LEAST_NOISE))
+        means = np.array([*[weight] * columns, *[share] * columns, 0.0, level])
+        sds = np.array(
+            [
+                *[_LENGTH_LOG_SD] * columns,
+                *[_ADDITIVE_LOG_SD] * columns,
+                _SIGNAL_LOG_SD,
+                # Of a variance seen with that many degrees of freedom, its logarithm's.
+                min(_NOISE_LOG_SD, math.sqrt(2.0 / max(degrees, 1))),
+            ]
+        )
+        start = means.copy()
+        # Rougher than the prior's middle: from a flat start the ascent may end in "all is noise".
+        start[:columns] += 1.0
+        return cls(means, sds, start)
+
+    @property
+    def bounds(self) -> list[tuple[float, float]]:
+        return [
+            (mean - 4 * sd, mean + 4 * sd) for mean, sd in zip(self.means, self.sds, strict=True)
+        ]
+
+
+@dataclass(frozen=True)
+class _Likelihood:
+    """The negative log likelihood and its gradient by the parameters (Rasmussen and Williams,
     2006, eq. 5.8 and 5.9)."""
-    n = len(targets)
-    squared_weights = np.exp(2.0 * parameters[:-2])
-    signal, noise = np.exp(parameters[-2:])
-    distance = np.sqrt(np.tensordot(squared_weights, parts, axes=1))
-    correlation = _matern(distance)
-    covariance = signal * correlation + np.diag(noise / counts + _JITTER)
-    factor = cholesky(covariance, lower=True, check_finite=False)
-    inverse = cho_solve((factor, True), np.eye(n), check_finite=False)
-    solved = inverse @ targets
-    value = 0.5 * targets @ solved + np.log(np.diag(factor)).sum()
-    outer = inverse - np.outer(solved, solved)
-    # d correlation / d distance^2 = -5/6 (1 + sqrt(5) r) exp(-sqrt(5) r)
-    slope = -5.0 / 6.0 * (1.0 + _ROOT5 * distance) * np.exp(-_ROOT5 * distance)
-    by_weights = squared_weights * signal * np.tensordot(parts, outer * slope, axes=2)
-    by_signal = 0.5 * signal * (outer * correlation).sum()
-    by_noise = 0.5 * noise * (np.diag(outer) / counts).sum()
-    return float(value), np.array([*by_weights, by_signal, by_noise])
+
+    squares: NDArray[np.float64]
+    own: NDArray[np.float64]
+    targets: Vector
+    counts: Vector
+
+    @classmethod
+    def of(
+        cls, rows: Rows, targets: Vector, *, levels: NDArray[np.int_], counts: Vector
+    ) -> _Likelihood:
+        categorical = levels > 0
+        apart = _differences(rows, rows, categorical)
+        return cls(apart**2, _own(rows, rows, categorical), targets, counts)
+
+    def __call__(self, parameters: Vector) -> tuple[float, Vector]:
+        n, d = len(self.targets), len(self.squares)
+        weights, shares, (signal, noise) = np.split(np.exp(parameters), [d, 2 * d])
+        distance = np.sqrt(np.tensordot(weights**2, self.squares, axes=1))
+        decay = np.exp(-_ROOT5 * distance)
+        correlation = (1.0 + _ROOT5 * distance + 5.0 / 3.0 * distance**2) * decay
+        covariance = signal * correlation + np.tensordot(shares, self.own, axes=1)
+        covariance[np.diag_indices(n)] += noise / self.counts + _JITTER
+        factor = cholesky(covariance, lower=True, check_finite=False)
+        inverse = cho_solve((factor, True), np.eye(n), check_finite=False)
+        solved = inverse @ self.targets
+        value = 0.5 * self.targets @ solved + np.log(np.diag(factor)).sum()
+        outer = inverse - np.outer(solved, solved)
+        # d correlation / d distance^2 = -5/6 (1 + sqrt(5) r) exp(-sqrt(5) r)
+        slope = -5.0 / 6.0 * (1.0 + _ROOT5 * distance) * decay
+        by_weights = weights**2 * signal * np.tensordot(self.squares, outer * slope, axes=2)
+        by_shares = 0.5 * shares * np.tensordot(self.own, outer, axes=2)
+        by_signal = 0.5 * signal * (outer * correlation).sum()
+        by_noise = 0.5 * noise * (np.diag(outer) / self.counts).sum()
+        return float(value), np.array([*by_weights, *by_shares, by_signal, by_noise])
