@@ -47,7 +47,7 @@ def test_targets_lists_kinds_and_their_settings(tmp_path: Path) -> None:
 
 def test_recommenders_are_listed_with_their_source(tmp_path: Path) -> None:
     assert "auto" in run(tmp_path, "recommenders").output
-    assert "Source" in run(tmp_path, "recommenders", "tpe").output
+    assert "Source" in run(tmp_path, "recommenders", "optuna-tpe").output
 
 
 def test_a_token_is_shown_once_and_can_be_revoked(home: Path) -> None:

@@ -6,11 +6,19 @@ from collections.abc import Mapping
 
 from tuner.recommenders.auto import AutoRecommender
 from tuner.recommenders.base import Recommender
+from tuner.recommenders.boosted_rank import BoostedRankRecommender
+from tuner.recommenders.evolution import EvolutionRecommender
 from tuner.recommenders.forest import ForestRecommender
 from tuner.recommenders.gp import GaussianProcessRecommender
+from tuner.recommenders.grid import GridRecommender
+from tuner.recommenders.local import LocalRecommender
+from tuner.recommenders.optuna_cmaes import CovarianceRecommender
+from tuner.recommenders.optuna_nsga2 import NondominatedSortingRecommender
+from tuner.recommenders.optuna_tpe import TreeParzenRecommender
 from tuner.recommenders.random import RandomRecommender
+from tuner.recommenders.skopt_forest import SkoptForestRecommender
+from tuner.recommenders.skopt_gp import SkoptGaussianProcessRecommender
 from tuner.recommenders.sobol import SobolRecommender
-from tuner.recommenders.tpe import TreeParzenRecommender
 from tuner.testing import RecommenderContract
 
 
@@ -42,3 +50,53 @@ class TestSobol(RecommenderContract):
 class TestTreeParzen(RecommenderContract):
     def make_recommender(self, options: Mapping[str, object]) -> Recommender:
         return TreeParzenRecommender(options)
+
+
+class TestBoostedRank(RecommenderContract):
+    def make_recommender(self, options: Mapping[str, object]) -> Recommender:
+        return BoostedRankRecommender(options)
+
+
+class TestEvolution(RecommenderContract):
+    def make_recommender(self, options: Mapping[str, object]) -> Recommender:
+        return EvolutionRecommender(options)
+
+
+class TestGrid(RecommenderContract):
+    def make_recommender(self, options: Mapping[str, object]) -> Recommender:
+        return GridRecommender(options)
+
+
+class TestLocal(RecommenderContract):
+    def make_recommender(self, options: Mapping[str, object]) -> Recommender:
+        return LocalRecommender(options)
+
+
+class TestOptunaCmaes(RecommenderContract):
+    def make_recommender(self, options: Mapping[str, object]) -> Recommender:
+        return CovarianceRecommender(options)
+
+
+class TestOptunaNsga2(RecommenderContract):
+    def make_recommender(self, options: Mapping[str, object]) -> Recommender:
+        return NondominatedSortingRecommender(options)
+
+
+class TestSkoptForest(RecommenderContract):
+    def make_recommender(self, options: Mapping[str, object]) -> Recommender:
+        return SkoptForestRecommender(options)
+
+
+class TestSkoptGaussianProcess(RecommenderContract):
+    def make_recommender(self, options: Mapping[str, object]) -> Recommender:
+        return SkoptGaussianProcessRecommender(options)
+
+
+class TestTrustRegion(RecommenderContract):
+    """The online half of `local` keeps the contract as well."""
+
+    def make_recommender(self, options: Mapping[str, object]) -> Recommender:
+        return LocalRecommender({"trust_region": True, **options})
+
+    def test_options_are_declared(self, recommender: Recommender) -> None:
+        assert recommender.options["trust_region"] is True

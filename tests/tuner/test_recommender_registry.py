@@ -13,7 +13,10 @@ from tuner.errors import BrokenRecommender, UnknownRecommender
 from tuner.recommenders.random import RandomRecommender
 from tuner.registry import GROUP, installed_recommenders, load_recommender
 
-BUILT_IN = {"auto", "random", "sobol", "gp", "tpe", "forest"}
+BUILT_IN = {
+    "auto", "boosted-rank", "evolution", "forest", "gp", "grid", "local", "optuna-cmaes",
+    "optuna-nsga2", "optuna-tpe", "random", "skopt-forest", "skopt-gp", "sobol",
+}  # fmt: skip
 
 
 def install(monkeypatch: pytest.MonkeyPatch, *claims: tuple[str, str]) -> None:

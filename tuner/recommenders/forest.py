@@ -1,23 +1,38 @@
-"""Randomised trees as the model: robust to cliffs, at ease with hundreds of trials."""
+"""SMAC's way: a random forest of costs on logarithms, local search, and a little chance."""
 
 from __future__ import annotations
 
 import numpy as np
 
+from targets.settings import Setting
 from tuner.history import History
 from tuner.recommenders.base import Suggestion
+from tuner.recommenders.lanes import by_chance
 from tuner.recommenders.search import suggest_by
 from tuner.recommenders.sequential import SequentialRecommender, State
 from tuner.recommenders.start import propose_start
-from tuner.surrogates.fitting import fit_forest
+from tuner.surrogates.regression_forest import fit_regression_forest
 
 
 class ForestRecommender(SequentialRecommender):
-    """Extremely randomised trees with expected improvement."""
+    """A random forest with expected improvement, interleaved with random configurations.
+
+    Improvement is sought among random configurations and the neighbours of the best, then climbed
+    from the better ones (`search`). Interleaving keeps a wrong model from holding the search.
+    """
 
     name = "forest"
-    summary = "randomised trees: for cliffs, many knobs and hundreds of trials"
-    source = "Hutter, Hoos and Leyton-Brown, LION 2011 (SMAC); Geurts et al., 2006"
+    summary = "SMAC's way: a random forest, for cliffs, many knobs and hundreds of trials"
+    source = "Hutter, Hoos and Leyton-Brown, LION 2011; Lindauer et al., SMAC3, JMLR 2022"
+    settings_declared = (
+        Setting(
+            name="interleaved",
+            default=0.08,
+            low=0.0,
+            high=1.0,
+            help="share of trials that are random, whatever the model says",
+        ),
+    )
 
     def propose(
         self, history: History, state: State, rng: np.random.Generator
@@ -26,5 +41,7 @@ class ForestRecommender(SequentialRecommender):
 
     def search(self, history: History, rng: np.random.Generator) -> Suggestion:
         """A suggestion once there is something to learn from."""
-        model = fit_forest(history, seed=int(rng.integers(2**31)))
+        if rng.random() < float(self.options["interleaved"]):
+            return by_chance(history, rng)
+        model = fit_regression_forest(history, rng)
         return suggest_by(history, model, rng, lane=self.name, by="Trees")
