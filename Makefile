@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 TUNE_STAMP := $(VENV)/.installed-tune
 
 .DEFAULT_GOAL := help
-.PHONY: help tune test test-all lint types floors format system browser bench-agent vendor clean
+.PHONY: help tune test test-all lint types floors format system browser bench record bench-agent vendor clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -51,6 +51,20 @@ floors: $(STAMP) ## import-linter: imports go down only
 format: $(STAMP) ## rewrite the code in the house's format
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+$(VENV)/.installed-bench: $(STAMP)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[bench]'
+	@touch $@
+
+BENCH := $(BIN)/lontra bench replay $(if $(REPLAY_DATA),--data $(REPLAY_DATA))
+
+bench: $(VENV)/.installed-bench ## recommenders and peers on recorded tables: REPLAY_DATA=DIR, else our own
+	$(BENCH) --recommenders auto,gp,forest --peers random,optuna-tpe-mv,nevergrad-portfolio,flaml-cfo \
+		--seeds 10 --budget 100 --out bench.csv --html bench.html $(ARGS)
+	$(BENCH) --recommenders auto --peers smac,skopt-gp --seeds 10 --budget 50 --out bench-slow.csv $(ARGS)
+
+record: $(STAMP) ## record the benchmark's own tables again, from the product's own targets
+	$(BIN)/python benchmarks/record.py $(ARGS)
 
 bench-agent: $(STAMP) ## the agent's and watchdog's memory and CPU share at rest
 	$(BIN)/python benchmarks/agent_footprint.py

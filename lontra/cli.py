@@ -24,6 +24,7 @@ _COMMANDS = {
     "sessions": ("lontra.commands.sessions", "List, pause, resume, cancel, replay sessions."),
     "targets": ("lontra.commands.targets", "What can be tuned, and each target's settings."),
     "recommenders": ("lontra.commands.recommenders", "The algorithms that choose configurations."),
+    "bench": ("lontra.commands.bench", "Compare optimizers on recorded systems."),
     "serve": ("lontra.commands.serve", "Run the REST API and the dashboard."),
     "worker": ("lontra.commands.worker", "Run the worker that plans sessions."),
     "agent": ("lontra.commands.agent", "Run, check or remove the agent beside a target."),

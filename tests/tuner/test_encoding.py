@@ -180,6 +180,63 @@ def test_pins_are_checked(pins: dict[str, object], says: str) -> None:
         SpaceEncoder(PROBLEMS["mixed"]().space, pins)
 
 
+def test_values_come_in_their_knobs_own_form() -> None:
+    knobs = (
+        integer("n", 0, 9, 0, special=(Special(value=-1, meaning="all"),)),
+        Knob(name="r", type=KnobType.REAL, low=0.0, high=9.0, default=1.0),
+        Knob(name="b", type=KnobType.BOOLEAN, default=False),
+    )
+    encoder = SpaceEncoder(KnobSpace(knobs))
+    told, meant = {"n": -1.0, "r": 3, "b": 1}, {"n": -1, "r": 3.0, "b": True}
+    assert encoder.canonical(told) == meant
+    assert encoder.key(told) == encoder.key(meant)
+    assert encoder.table([told]).tuples() == [(-1, 3.0, True)]
+    # What is not of the domain was measured all the same, and stays as it is.
+    assert encoder.canonical({"n": "much", "r": 50, "b": False})["n"] == "much"
+
+
+@pytest.mark.parametrize(("value", "says"), [("z", "none of its levels"), (512.5, "levels")])
+def test_what_is_no_level_cannot_be_encoded(value: object, says: str) -> None:
+    encoder = SpaceEncoder(PROBLEMS["mixed"]().space)
+    with pytest.raises(InvalidKnob, match=says):
+        encoder.encode({**encoder.space.default(), "page": value})
+    with pytest.raises(InvalidKnob, match="no value for knob page"):
+        encoder.encode_many([{"cache": 1, "ratio": 0.0, "mode": "a"}])
+
+
+def test_many_are_encoded_and_decoded_as_one_is() -> None:
+    encoder = SpaceEncoder(PROBLEMS["conditional"]().space)
+    rows = encoder.from_unit(np.random.default_rng(0).random((50, encoder.n_columns)))
+    many = encoder.decode_many(rows)
+    assert [encoder.decode(row) for row in rows.tolist()] == many
+    assert (encoder.encode_many(many) == [encoder.encode(one) for one in many]).all()
+    assert encoder.decode_many(rows[:0]) == []
+    assert encoder.encode_many([]).shape == (0, encoder.n_columns)
+
+
+def test_rows_of_the_same_configuration_have_the_same_key() -> None:
+    encoder = SpaceEncoder(PROBLEMS["conditional"]().space)
+    lru = encoder.encode({**encoder.space.default(), "policy": "lru"})
+    ghosts = list(encoder.axes).index("ghosts")
+    other = lru.copy()
+    other[ghosts] = 0.9  # which does not act under this policy
+    arc = encoder.encode({**encoder.space.default(), "policy": "arc"})
+    one, same, different = encoder.row_keys(np.array([lru, other, arc]))
+    assert one == same != different
+    assert (encoder.canonical_rows(other[None, :]) == lru).all()
+
+
+def test_reals_are_short_decimals_on_any_scale() -> None:
+    for low, high, scale in ((0.0, 1.0, "linear"), (1e-30, 1e30, "log"), (-2e9, 7e9, "linear")):
+        knob = Knob(name="r", type=KnobType.REAL, low=low, high=high, default=high, scale=scale)
+        encoder = SpaceEncoder(KnobSpace((knob,)))
+        rows = np.random.default_rng(1).random((200, 1))
+        for one in encoder.decode_many(rows):
+            digits = f"{one['r']:.17g}"
+            assert float(f"{one['r']:.8e}") == one["r"] or low <= 0, digits
+            assert len(repr(abs(one["r"])).partition("e")[0].replace(".", "")) <= 12
+
+
 def test_knobs_with_one_value_have_no_column() -> None:
     space = KnobSpace(
         (
@@ -206,3 +263,14 @@ def test_size_counts_what_conditions_and_constraints_leave() -> None:
         (Constraint(expression="n <= 5"),),
     )
     assert SpaceEncoder(gated).size() == 1 + 5
+
+
+def test_a_constraint_that_cannot_be_evaluated_is_broken() -> None:
+    space = KnobSpace(
+        (integer("a", 0, 3, 1), integer("b", 0, 3, 1)), (Constraint(expression="a / b < 2"),)
+    )
+    encoder = SpaceEncoder(space)
+    assert encoder.broken({"a": 1, "b": 0}) == ["a / b < 2"]
+    assert {(one["a"], one["b"]) for one in encoder.listed} == {
+        (a, b) for a in range(4) for b in range(1, 4) if a / b < 2
+    }

@@ -13,7 +13,17 @@ from targets.knobs import Knob, KnobType, Special
 from targets.space import Constraint, KnobSpace
 from tuner.errors import InfeasibleSpace, SpaceExhausted
 from tuner.rehearsal import PROBLEMS
-from tuner.sampling import checked, latin_hypercube, neighbours, repair, sample, sobol
+from tuner.rows import RowSet
+from tuner.sampling import (
+    checked,
+    latin_hypercube,
+    neighbour_rows,
+    neighbours,
+    repair,
+    sample,
+    sample_rows,
+    sobol,
+)
 from tuner.space import SpaceEncoder
 
 
@@ -81,6 +91,63 @@ def test_a_constraint_on_an_inactive_knob_is_mended_by_what_switches_it() -> Non
     assert mended is not None
     assert mended["on"] is True
     assert not space.broken(mended)
+
+
+def test_repaired_samples_are_distinct_and_spread() -> None:
+    space = KnobSpace(
+        numbers("a", "b", "c", "d"),
+        (Constraint(expression="a + b == 1000"), Constraint(expression="c * 50 <= d")),
+    )
+    encoder = SpaceEncoder(space)
+    rows = sample_rows(encoder, 200, np.random.default_rng(3))
+    drawn = encoder.decode_many(rows)
+    assert len({tuple(one.values()) for one in drawn}) == 200
+    assert not any(space.broken(one) for one in drawn)
+    assert len({one["a"] for one in drawn}) > 5
+    assert len({one["d"] // 100 for one in drawn}) > 7
+
+
+def test_the_default_is_found_where_nothing_else_is_feasible() -> None:
+    names = [f"k{place}" for place in range(12)]
+    rules = tuple(Constraint(expression=f"{one} == 0") for one in names)
+    encoder = SpaceEncoder(KnobSpace(numbers(*names), rules))
+    [only] = sample(encoder, 3, np.random.default_rng(0))
+    assert only == encoder.space.default()
+    with pytest.raises(SpaceExhausted):
+        sample(encoder, 1, np.random.default_rng(0), avoid={encoder.key(only)})
+
+
+def test_a_set_of_rows_tells_configurations_apart() -> None:
+    encoder = encoder_of("mixed")
+    rows = sample_rows(encoder, 20, np.random.default_rng(0))
+    known = RowSet(encoder)
+    known.add(rows[:5])
+    assert known.holds(rows).tolist() == [True] * 5 + [False] * 15
+    assert known.fresh(np.vstack((rows, rows))).tolist() == [False] * 5 + [True] * 15 + [False] * 20
+    other = known.copy()
+    other.add(rows)
+    assert (len(known), len(other), len(known.joined(other))) == (5, 20, 20)
+    assert not known.holds(sample_rows(encoder, 50, np.random.default_rng(1), avoid=known)).any()
+
+
+def test_neighbours_as_rows_are_the_neighbours() -> None:
+    encoder = encoder_of("conditional")
+    for origin in sample(encoder, 10, np.random.default_rng(2)):
+        rows = neighbour_rows(encoder, encoder.encode(origin))
+        assert encoder.decode_many(rows) == neighbours(encoder, origin)
+        known = RowSet(encoder)
+        known.add(rows[:3])
+        assert len(neighbour_rows(encoder, encoder.encode(origin), avoid=known)) == len(rows) - 3
+
+
+def test_wide_spaces_are_sampled_too() -> None:
+    knobs = numbers(*(f"k{place}" for place in range(200)))
+    rules = tuple(Constraint(expression=f"k{place} <= k{place + 1}") for place in range(0, 20, 2))
+    encoder = SpaceEncoder(KnobSpace(knobs, rules))
+    drawn = sample(encoder, 30, np.random.default_rng(0))
+    assert len(drawn) == 30
+    assert all(checked(encoder, one) == one for one in drawn)
+    assert len(neighbours(encoder, drawn[0])) > 900
 
 
 def test_an_infeasible_space_says_what_blocks() -> None:
