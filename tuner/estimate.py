@@ -145,7 +145,7 @@ def _unmeasured(history: History, rng: np.random.Generator) -> Rows:
     Raises:
         SpaceExhausted: there is none left.
     """
-    rows = history.encoder.encode_many(candidates(history, rng, count=CANDIDATES))
+    rows = candidates(history, rng, count=CANDIDATES)
     acceptability = Acceptability.fit(history, seed=int(rng.integers(2**31)))
     likely = rows[acceptability.chance(rows) > 0.5]
     if not len(likely):

@@ -55,14 +55,9 @@ class Table:
         return group if found else ""
 
 
-_POLICY_LEVELS: Mapping[str, tuple[Value, ...]] = {
-    "policy": ALL,
-    "newcomer_share": ALL,
-    "ghost_ratio": ALL,
-    "lifetime": ALL,
-    "admission": ALL,
-    "admission_probability": ALL,
-}
+_POLICY_KNOBS = (
+    "policy", "newcomer_share", "ghost_ratio", "lifetime", "admission", "admission_probability",
+)  # fmt: skip
 
 
 def _cache(trace: str, *, cache_size: float, environment: str = "", role: str = "") -> Table:
@@ -71,7 +66,7 @@ def _cache(trace: str, *, cache_size: float, environment: str = "", role: str = 
         family="cache",
         adapter="cache-policy",
         settings={"trace": trace, "cache_size": cache_size},
-        levels=_POLICY_LEVELS,
+        levels=dict.fromkeys(_POLICY_KNOBS, ALL),
         objective="miss_ratio",
         note=f"generated trace {trace}, cache of {cache_size:.0%} of its pages",
         role=role,

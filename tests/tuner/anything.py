@@ -145,18 +145,21 @@ def configurations(draw: st.DrawFn, problem: Problem) -> dict[str, Value]:
 
 
 @st.composite
-def observations(draw: st.DrawFn, problem: Problem, *, most: int = 14) -> list[Observation]:
+def observations(draw: st.DrawFn, problem: Problem) -> list[Observation]:
     """What was seen: failures, repeats, several windows, extreme and equal values."""
-    known = draw(st.lists(configurations(problem), max_size=most))
+    size = draw(st.sampled_from([18, 12, 4, 1, 0]))
+    known = draw(st.lists(configurations(problem), min_size=size, max_size=size))
     equal = draw(st.one_of(st.none(), st.none(), VALUES))
+    ordinary = draw(st.booleans())
     told = []
-    for number in range(draw(st.integers(0, len(known) + len(known) // 2))):
+    for number in range(len(known) + draw(st.integers(0, len(known) // 2))):
         configuration = known[number % len(known)]
         if draw(st.integers(0, 4)) == 0:
             failure = draw(st.sampled_from(FailureKind))
             told.append(Observation(configuration=configuration, failure=failure, number=number))
             continue
-        windows = draw(st.lists(VALUES, min_size=1, max_size=3))
+        values = st.floats(0.5, 2.0) if ordinary else VALUES
+        windows = draw(st.lists(values, min_size=1, max_size=3))
         told.append(
             Observation(
                 configuration=configuration,

@@ -10,6 +10,7 @@ one, so the two can be held against each other.
 from __future__ import annotations
 
 import math
+from collections import Counter
 
 import numpy as np
 from scipy.special import ndtr
@@ -17,8 +18,7 @@ from scipy.special import ndtr
 from tuner.history import History
 from tuner.recommenders.base import Expectation, Suggestion, SuggestionKind
 from tuner.recommenders.search import INTERVAL_SDS
-from tuner.surrogates.base import Vector
-from tuner.surrogates.fitting import fit_gaussian_process
+from tuner.surrogates.base import Predictor, Vector
 
 LANE = "again"
 
@@ -29,6 +29,9 @@ SMALLEST_BUDGET = 15
 """A smaller budget has nothing to spare for a probe."""
 
 
+TELLING_DIGITS = 6
+"""Values of fewer significant digits coincide by chance."""
+
 MOST_REPEATS = 0.15
 """The share of all windows that may go to repeats. Taken one at a time, what a new configuration
 teaches about its surroundings is not counted, and repeats would take over: without this bound 60 %
@@ -38,7 +41,7 @@ were repeats, and the answer at 50 trials was worse."""
 def probe(history: History) -> Suggestion | None:
     """Measure the best configuration a second time, once, to learn whether repeats agree."""
     budget = history.problem.budget
-    known = history.noise.degrees or history.noise.sd == 0.0
+    known = history.noise.degrees or history.noise.sd == 0.0 or _coincide(history)
     if known or len(history.measured) < PROBE_AT or 0 < budget < SMALLEST_BUDGET:
         return None
     if history.best is None or history.pending:
@@ -52,17 +55,24 @@ def probe(history: History) -> Suggestion | None:
     )
 
 
-def race(history: History, new: Suggestion) -> Suggestion | None:
+def _coincide(history: History) -> bool:
+    """Whether two configurations, that act alike, gave the same value to its last of many digits:
+    where measurements scatter that does not happen."""
+    values = [value for one in history.measured for value in one.values]
+    return any(
+        times > 1 and len(f"{value:.10e}".partition("e")[0].rstrip("0")) > TELLING_DIGITS
+        for value, times in Counter(values).items()
+    )
+
+
+def race(history: History, model: Predictor, new: Suggestion) -> Suggestion | None:
     """Measure the incumbent or a challenger again, where that is worth more than `new`.
 
     Args:
+        model: of the cost, fitted to the history.
         new: what would be tried instead.
     """
     eligible = np.flatnonzero(history.acceptable)
-    noisy = history.noise.sd > 0.0 and history.noise.degrees > 0
-    if not noisy or len(eligible) < 2 or history.pending or not _affordable(history):
-        return None
-    model = fit_gaussian_process(history)
     rows = history.rows[eligible]
     mean, sd = model.predict(rows)
     worth = again_worth(mean, sd, history.noise.sd)
@@ -90,8 +100,11 @@ def race(history: History, new: Suggestion) -> Suggestion | None:
     )
 
 
-def _affordable(history: History) -> bool:
-    """Whether repeats are still a small part of all windows."""
+def may_race(history: History) -> bool:
+    """Whether repeats are known to scatter, and are still a small part of all windows."""
+    noisy = history.noise.sd > 0.0 and history.noise.degrees > 0
+    if not noisy or np.count_nonzero(history.acceptable) < 2 or history.pending:
+        return False
     windows = float(history.counts.sum())
     return windows - len(history.measured) < MOST_REPEATS * windows
 

@@ -13,15 +13,17 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from tuner.history import History
 from tuner.recommenders import lanes
-from tuner.recommenders.again import probe, race
+from tuner.recommenders.again import may_race, probe, race
 from tuner.recommenders.base import Suggestion
 from tuner.recommenders.forest import ForestRecommender
 from tuner.recommenders.optuna_tpe import TreeParzenRecommender
 from tuner.recommenders.sequential import SequentialRecommender, State
 from tuner.recommenders.start import LEAST_MEASURED, propose_start
+from tuner.surrogates.fitting import fit_gaussian_process
 from tuner.surrogates.transfer import (
     AGREEMENT_NEEDED,
     AGREEMENT_REGAINED,
@@ -131,13 +133,21 @@ class AutoRecommender(SequentialRecommender):
         turns = [(str(label), str(lane)) for label, lane in state.get("turns", ())]
         record = wins(history, turns)
         lane = self.pick(record, rng, taught=learnt is not None)
+        racing = may_race(history)
+        model = None
+        if racing or lane.name == lanes.MODEL:
+            model = fit_gaussian_process(history, start=_parameters(state))
+            state = {**state, "process": model.surrogate.parameters.tolist()}
         if lane.name == lanes.SOURCES and learnt is not None:
             suggestion = lanes.by_sources(history, learnt, rng)
+        elif lane.name == lanes.MODEL and model is not None:
+            suggestion = lanes.by_model(history, model, rng)
         else:
             suggestion = lane.search(history, rng)
-        contender = race(history, suggestion)
-        if contender is not None:
-            return contender, state
+        if racing and model is not None:
+            contender = race(history, model, suggestion)
+            if contender is not None:
+                return contender, state
         label = digest(history.encoder.key(suggestion.configuration))
         won, taken = record.get(lane.name, (0, 0))
         words = f"Lane {lane.name} (won {won} of {taken} turns here). {suggestion.reason}"
@@ -164,6 +174,12 @@ class AutoRecommender(SequentialRecommender):
             won, taken = record.get(lane.name, (0, 0))
             draws.append(rng.beta(lane.won + won, lane.lost + taken - won))
         return lanes_now[int(np.argmax(draws))]
+
+
+def _parameters(state: State) -> NDArray[np.float64] | None:
+    """Where the last fit ended; None before there was one."""
+    kept = state.get("process")
+    return np.array(kept, float) if kept else None
 
 
 def wins(history: History, turns: list[tuple[str, str]]) -> dict[str, tuple[int, int]]:

@@ -27,7 +27,7 @@ class ForestRecommender(SequentialRecommender):
     settings_declared = (
         Setting(
             name="interleaved",
-            default=0.08,
+            default=0.05,
             low=0.0,
             high=1.0,
             help="share of trials that are random, whatever the model says",

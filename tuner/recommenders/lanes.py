@@ -9,6 +9,7 @@ from tuner.recommenders.base import Suggestion, SuggestionKind
 from tuner.recommenders.search import suggest_by
 from tuner.recommenders.wording import moves
 from tuner.sampling import neighbours, sample
+from tuner.surrogates.base import CostModel
 from tuner.surrogates.fitting import fit_gaussian_process
 from tuner.surrogates.transfer import TransferModel
 
@@ -18,11 +19,17 @@ ORIGINS = 3
 """How many of the best configurations a neighbour is looked for around."""
 
 
-def by_gaussian_process(history: History, rng: np.random.Generator) -> Suggestion:
+MODEL = "model"
+
+
+def by_model(history: History, model: CostModel, rng: np.random.Generator) -> Suggestion:
     """The mixed-kernel Gaussian process with expected improvement."""
-    return suggest_by(
-        history, fit_gaussian_process(history), rng, lane="model", by="Gaussian process"
-    )
+    return suggest_by(history, model, rng, lane=MODEL, by="Gaussian process")
+
+
+def by_gaussian_process(history: History, rng: np.random.Generator) -> Suggestion:
+    """The same, with a model of its own."""
+    return by_model(history, fit_gaussian_process(history), rng)
 
 
 def by_neighbour(history: History, rng: np.random.Generator) -> Suggestion:

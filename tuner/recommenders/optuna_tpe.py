@@ -22,10 +22,16 @@ from tuner.recommenders.optuna_study import (
 from tuner.recommenders.sequential import SequentialRecommender, State
 from tuner.recommenders.start import propose_start
 from tuner.recommenders.wording import moves
+from tuner.surrogates.fitting import best_and_latest
 
 if TYPE_CHECKING:
     from optuna import Study
     from optuna.trial import TrialState
+
+
+LARGEST_STUDY = 200
+"""Of more measured configurations the best half and the latest half are told: the study is built
+anew for every suggestion, and a thousand trials take a second."""
 
 
 class TreeParzenRecommender(SequentialRecommender):
@@ -90,9 +96,10 @@ class TreeParzenRecommender(SequentialRecommender):
             (one, states.RUNNING, None) for one in history.pending
         ]
         told += [(one.configuration, states.PRUNED, None) for one in history.failed]
-        for one, cost in zip(history.measured, history.costs, strict=True):
+        for place in best_and_latest(history, LARGEST_STUDY):
+            one = history.measured[place]
             if one.acceptable:
-                told.append((one.configuration, states.COMPLETE, float(cost)))
+                told.append((one.configuration, states.COMPLETE, float(history.costs[place])))
             else:
                 told.append((one.configuration, states.PRUNED, None))
         distributions = {column.knob: distribution_of(column) for column in history.encoder.columns}

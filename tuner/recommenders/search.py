@@ -6,13 +6,15 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.special import ndtr
 
 from targets.knobs import Value
 from tuner.history import History
 from tuner.recommenders.base import Expectation, Suggestion, SuggestionKind
 from tuner.recommenders.wording import forecast, moves
-from tuner.sampling import neighbours, sample
+from tuner.sampling import neighbour_rows, sample_rows
+from tuner.space import Rows
 from tuner.surrogates.acceptability import Acceptability
 from tuner.surrogates.base import Predictor, Vector
 
@@ -64,9 +66,8 @@ class Scorer:
             best_cost=float(costs[eligible].min()),
         )
 
-    def scores(self, candidates: Candidates) -> Vector:
-        """(n,): higher is better."""
-        rows = self.history.encoder.encode_many(candidates)
+    def scores(self, rows: Rows) -> Vector:
+        """(n,): higher is better, at rows (n, n_columns)."""
         mean, sd = self.model.predict(rows)
         chance = self.acceptability.chance(rows)
         # Beyond a cliff a model promises so much that even a small chance would be taken, again
@@ -84,8 +85,8 @@ def expected_improvement(mean: Vector, sd: Vector, best: float) -> Vector:
 
 def choose(
     scorer: Scorer, rng: np.random.Generator, *, also: Candidates | None = None
-) -> dict[str, Value]:
-    """The configuration, not seen before, that scores best.
+) -> NDArray[np.float64]:
+    """(n_columns,): the row of the configuration, not seen before, that scores best.
 
     Args:
         also: candidates beside those that are drawn.
@@ -93,34 +94,38 @@ def choose(
     Raises:
         SpaceExhausted: there is none left.
     """
-    pool = candidates(scorer.history, rng) + scorer.history.unseen(also or [])
+    history = scorer.history
+    pool = candidates(history, rng)
+    if also:
+        pool = np.vstack((pool, history.encoder.encode_many(history.unseen(also))))
     scores = scorer.scores(pool)
     place = int(scores.argmax())
     chosen, score = pool[place], scores[place]
     for _ in range(CLIMBS):
-        near = scorer.history.unseen(neighbours(scorer.history.encoder, chosen))
-        scores = scorer.scores(near) if near else np.array([-np.inf])
+        near = neighbour_rows(history.encoder, chosen, avoid=history.seen_rows)
+        scores = scorer.scores(near) if len(near) else np.array([-np.inf])
         if scores.max() <= score:
             break
         chosen, score = near[int(scores.argmax())], scores.max()
-    return chosen
+    return np.asarray(chosen)
 
 
 def candidates(
     history: History, rng: np.random.Generator, *, count: int = RANDOM_CANDIDATES
-) -> Candidates:
-    """All that is left of a small space; else `count` draws, and the neighbours of the best.
+) -> Rows:
+    """(n, n_columns): all that is left of a small space; else `count` draws, and the neighbours of
+    the best.
 
     Raises:
         SpaceExhausted: there is none left.
     """
-    encoder = history.encoder
-    if encoder.listable and len(encoder.listed) <= LARGEST_LIST:
-        return sample(encoder, LARGEST_LIST, rng, avoid=history.seen)
-    pool = sample(encoder, count, rng, avoid=history.seen)
+    encoder, seen = history.encoder, history.seen_rows
+    if encoder.listable and len(encoder.listed_rows) <= LARGEST_LIST:
+        return sample_rows(encoder, LARGEST_LIST, rng, avoid=seen)
+    pool = [sample_rows(encoder, count, rng, avoid=seen)]
     for place in history.ranking[:NEAR_BEST]:
-        pool += history.unseen(neighbours(encoder, history.measured[place].configuration))
-    return pool
+        pool.append(neighbour_rows(encoder, history.rows[place], avoid=seen))
+    return np.vstack(pool)
 
 
 def suggest_by(
@@ -143,8 +148,8 @@ def suggest_by(
         SpaceExhausted: there is none left.
     """
     scorer = Scorer.of(history, model, rng)
-    chosen = choose(scorer, rng, also=also)
-    row = history.encoder.encode_many([chosen])
+    row = choose(scorer, rng, also=also)[None, :]
+    [chosen] = history.encoder.decode_many(row)
     [cost], [sd] = model.predict(row)
     [chance] = scorer.acceptability.chance(row)
     exploits = cost < scorer.best_cost

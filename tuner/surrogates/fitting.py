@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from tuner.history import History
 from tuner.space import Rows
-from tuner.surrogates.base import CostModel, Standard
+from tuner.surrogates.base import CostModel, Standard, Vector
 from tuner.surrogates.forest import Forest
 from tuner.surrogates.gaussian_process import GaussianProcess
 
@@ -17,8 +17,13 @@ LARGEST_FIT = 150
 """A Gaussian process is fitted to at most this many configurations, for its cost grows with the
 cube of their number."""
 
-NOISE_RANGE = (1e-4, 0.9)
-"""The share of the targets' variance that noise may be expected to make up."""
+FEWEST_TO_GO_ON = 30
+"""With fewer configurations a fit begins anew: it is cheap then, and likelier to be another."""
+
+NOISE_RANGE = (0.05, 0.9)
+"""The share of the targets' variance that noise may be expected to make up. Never none, even where
+repeats agree: what no smooth function can follow counts as well, and a model told to go through
+every point of recorded tables led to worse configurations."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,8 +37,15 @@ class CostProcess(CostModel):
         return self.standard.costs(self.surrogate.draw(rows, count, rng))
 
 
-def fit_gaussian_process(history: History) -> CostProcess:
-    """A process for which what is in flight or failed holds nothing new; needs two measured."""
+def fit_gaussian_process(history: History, *, start: Vector | None = None) -> CostProcess:
+    """A process for which what is in flight or failed holds nothing new; needs two measured.
+
+    Args:
+        start: the parameters of an earlier fit in this session. They are begun at from
+            `FEWEST_TO_GO_ON` on; before, a new trial may change everything.
+    """
+    usable = start is not None and len(start) == 2 * history.encoder.n_columns + 2
+    goes_on = usable and len(history.measured) >= FEWEST_TO_GO_ON
     places = best_and_latest(history, LARGEST_FIT)
     costs, counts = history.costs[places], history.counts[places]
     standard = Standard.of(costs)
@@ -43,7 +55,8 @@ def fit_gaussian_process(history: History) -> CostProcess:
         levels=history.encoder.levels,
         counts=counts,
         noise=float(np.clip((history.noise.sd / standard.scale) ** 2, *NOISE_RANGE)),
-        noise_degrees=history.noise.degrees,
+        noise_degrees=history.noise.degrees if history.noise.sd else 0,
+        start=start if goes_on else None,
     )
     return CostProcess(surrogate=process.believing(history.uninformative_rows), standard=standard)
 

@@ -34,10 +34,13 @@ _SIGNAL_LOG_SD = 0.5
 _ADDITIVE_SHARE, _ADDITIVE_LOG_SD = 0.5, 1.0
 # A column's own function is smooth: over its whole range it turns about once.
 _ADDITIVE_LENGTH = 0.7
+_KNOTS = np.linspace(0.0, 1.0, 6)
 _NOISE_LOG_SD = 1.0
 _LEAST_NOISE = 1e-4
 _JITTER = 1e-8
 _ITERATIONS = 60
+# From the fit of the trial before.
+_ITERATIONS_ON = 10
 
 
 @dataclass(frozen=True)
@@ -68,6 +71,7 @@ class GaussianProcess:
         counts: Vector,
         noise: float,
         noise_degrees: int = 0,
+        start: Vector | None = None,
     ) -> GaussianProcess:
         """Fit to standardised targets.
 
@@ -78,6 +82,7 @@ class GaussianProcess:
                 a few.
             noise_degrees: how many degrees of freedom that was seen with; the more, the less the
                 fitted one may differ.
+            start: parameters of a fit to almost the same, to begin at.
         """
         prior = _Prior.of(rows.shape[1], noise=noise, degrees=noise_degrees)
         likelihood = _Likelihood.of(rows, targets, levels=levels, counts=counts)
@@ -89,11 +94,11 @@ class GaussianProcess:
 
         found = minimize(
             loss,
-            prior.start,
+            prior.start if start is None else np.clip(start, *np.transpose(prior.bounds)),
             jac=True,
             method="L-BFGS-B",
             bounds=prior.bounds,
-            options={"maxiter": _ITERATIONS},
+            options={"maxiter": _ITERATIONS if start is None else _ITERATIONS_ON},
         )
         return cls.fitted(rows, targets, levels=levels, counts=counts, parameters=found.x)
 
@@ -121,7 +126,7 @@ class GaussianProcess:
     def predict(self, rows: Rows) -> tuple[Vector, Vector]:
         """Posterior mean and standard deviation: (m,), (m,)."""
         cross, half = self._cross(rows)
-        variance = self.signal + self.shares.sum() - (half**2).sum(axis=0)
+        variance = self.signal + (self._own(rows) ** 2).sum(axis=1) - (half**2).sum(axis=0)
         return cross @ self._solved, np.sqrt(np.maximum(variance, 1e-12))
 
     def draw(self, rows: Rows, count: int, rng: np.random.Generator) -> Rows:
@@ -160,7 +165,13 @@ class GaussianProcess:
 
     def _covariance(self, rows: Rows, others: Rows) -> Rows:
         joint = self.signal * _matern(cdist(self._features(rows), self._features(others)))
-        return joint + np.tensordot(self.shares, _own(rows, others, self.levels > 0), axes=1)
+        return joint + self._own(rows) @ self._own(others).T
+
+    def _own(self, rows: Rows) -> Rows:
+        """(n, n_features): what columns do by themselves, weighted by their shares."""
+        features = _own_features(rows, self.levels)
+        roots = np.sqrt(self.shares)
+        return np.hstack([root * own for root, own in zip(roots, features, strict=True)])
 
     def _cross(self, rows: Rows) -> tuple[Rows, Rows]:
         cross = self._covariance(rows, self.rows)
@@ -183,19 +194,33 @@ def _matern(distance: Rows) -> Rows:
     return np.asarray((1.0 + scaled + scaled**2 / 3.0) * np.exp(-scaled))
 
 
-def _differences(rows: Rows, others: Rows, categorical: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """(n_columns, n, m): how far each column of every two rows is apart; levels 0 or 1."""
-    apart = np.abs(rows.T[:, :, None] - others.T[:, None, :])
-    apart[categorical] = apart[categorical] > 0
-    return apart
+def _inverse_root(covariance: Rows) -> Rows:
+    values, vectors = np.linalg.eigh(covariance)
+    return np.asarray(vectors / np.sqrt(values))
 
 
-def _own(rows: Rows, others: Rows, categorical: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """(n_columns, n, m): the correlation of each column's own function."""
-    apart = _differences(rows, others, categorical)
-    own = 1.0 - apart
-    own[~categorical] = _matern(apart[~categorical] / _ADDITIVE_LENGTH)
-    return own
+_KNOTS_ROOT = _inverse_root(_matern(np.abs(_KNOTS[:, None] - _KNOTS) / _ADDITIVE_LENGTH))
+
+
+def _squared_differences(rows: Rows, categorical: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """(n_columns, n, n): each column's squared difference between every two rows."""
+    differences = (rows[:, None, :] - rows[None, :, :]) ** 2
+    differences[:, :, categorical] = differences[:, :, categorical] > 0
+    return np.ascontiguousarray(np.moveaxis(differences, 2, 0))
+
+
+def _own_features(rows: Rows, levels: NDArray[np.int_]) -> list[Rows]:
+    """For each column (n, n_features): a function of that column alone is a weighted sum of them.
+
+    A level has a feature to itself. An ordered column's are those of a Matern process seen at a few
+    knots (Nystroem), so that its covariance is a product of two thin matrices.
+    """
+    return [
+        (rows[:, [column]] == np.arange(count)).astype(float)
+        if count
+        else _matern(np.abs(rows[:, [column]] - _KNOTS) / _ADDITIVE_LENGTH) @ _KNOTS_ROOT
+        for column, count in enumerate(levels)
+    ]
 
 
 @dataclass(frozen=True)
@@ -249,9 +274,8 @@ class _Likelihood:
     def of(
         cls, rows: Rows, targets: Vector, *, levels: NDArray[np.int_], counts: Vector
     ) -> _Likelihood:
-        categorical = levels > 0
-        apart = _differences(rows, rows, categorical)
-        return cls(apart**2, _own(rows, rows, categorical), targets, counts)
+        own = np.array([one @ one.T for one in _own_features(rows, levels)])
+        return cls(_squared_differences(rows, levels > 0), own, targets, counts)
 
     def __call__(self, parameters: Vector) -> tuple[float, Vector]:
         n, d = len(self.targets), len(self.squares)

@@ -21,9 +21,6 @@ TREES = 30
 FEATURES = 5.0 / 6.0
 """The share of features a split chooses from (SMAC's)."""
 
-LEAST_SPLIT = 3
-"""A leaf of fewer configurations is not split (SMAC's)."""
-
 LEAST_VARIANCE = 1e-6
 """Trees that agree are still not certain."""
 
@@ -31,6 +28,10 @@ LEAST_VARIANCE = 1e-6
 @dataclass(frozen=True)
 class RegressionForest:
     """Regression trees, each on its own resample (Breiman, Machine Learning 2001).
+
+    Thresholds are drawn at random between the values they part, for a mean that is smoother
+    between what was measured: regret 0.10 and 0.06 at 25 and 50 on four recorded tables, six
+    seeds, where the best thresholds gave 0.13 and 0.07.
 
     The variance at a point is that between the trees' means plus the mean of that within their
     leaves (Hutter, Xu, Hoos and Leyton-Brown, Artificial Intelligence 2014, section 4.3).
@@ -55,7 +56,7 @@ class RegressionForest:
             MissingExtra: scikit-learn is not installed.
         """
         try:
-            from sklearn.tree import DecisionTreeRegressor
+            from sklearn.tree import ExtraTreeRegressor
         except ImportError as error:
             raise MissingExtra("recommender forest", "sklearn", "server") from error
         features = encoder.one_hot(rows).astype(np.float32)
@@ -63,9 +64,7 @@ class RegressionForest:
         trees: list[Any] = []
         # The trees one by one: a scikit-learn ensemble takes three times as long at this size.
         for seed in rng.integers(2**31, size=TREES).tolist():
-            tree = DecisionTreeRegressor(
-                max_features=FEATURES, min_samples_split=LEAST_SPLIT, random_state=seed
-            )
+            tree = ExtraTreeRegressor(max_features=FEATURES, random_state=seed)
             drawn = np.bincount(rng.integers(size, size=size), minlength=size)
             tree.fit(features, targets, sample_weight=drawn * counts, check_input=False)
             trees.append(tree.tree_)
