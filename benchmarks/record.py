@@ -1,6 +1,6 @@
 """Record the product's own benchmark tables: what each configuration of a target comes to.
 
-    python benchmarks/record.py                            all tables, about two hours (below)
+    python benchmarks/record.py                            all tables, about an hour (see below)
     python benchmarks/record.py --list                     which there are
     python benchmarks/record.py --tasks cache,matmul__128  those whose names begin so
     python benchmarks/record.py --report                   no recording: sizes, headroom and noise

@@ -10,8 +10,8 @@ it gives, in turns, the order changing every round, so that whatever else the ma
 all alike. A recommender is timed as `tuner.Optimizer.ask`, which hands the whole history over each
 time. Printed are the median and the 90th percentile in milliseconds, the ratio to the reference
 (the first peer) and the ratio of the largest history's cost to the one before, with 95 % intervals
-by the bootstrap over rounds; and, each from a process of its own, by how much the peak of resident
-memory rose while observations were told, and beyond that while five suggestions were made. On a
+by the bootstrap over rounds; and, each from a process of its own, how far resident memory peaked
+above where it stood, while observations were told and then while five suggestions were made. On a
 machine with other work to do, `--clock cpu` counts the processor's time instead of the wall's.
 
 The exit status is 0 when every aim is met: `auto` under 50 ms at 100 observations and under 150 ms
@@ -25,7 +25,6 @@ import argparse
 import json
 import math
 import multiprocessing
-import resource
 import sys
 import time
 import warnings
@@ -203,19 +202,32 @@ def time_all(names: list[str], size: int, given: argparse.Namespace) -> dict[str
 
 
 def memory_mib(name: str, size: int, dimensions: int, seed: int) -> tuple[float, float]:
-    """By how much this process's peak rises while told, and then while asked; MiB."""
+    """How far this process's memory peaks above where it stood, while told and then while asked."""
     task = Task(dimensions, seed)
     observed = task.observed(size)
     contender = enter(name, task.space, seed)
     contender.load(observed[:10])
     contender.tell(one := contender.ask(), task.value(one))  # what is imported late is in
-    peaks = [resource.getrusage(resource.RUSAGE_SELF).ru_maxrss]
+    began = begin_peak()
     contender.load(observed[10:])
-    peaks.append(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+    told = resident_mib("VmHWM") - began
+    began = begin_peak()
     for _ in range(MEMORY_ASKS):
         contender.tell(one := contender.ask(), task.value(one))
-    peaks.append(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
-    return (peaks[1] - peaks[0]) / 1024, (peaks[2] - peaks[1]) / 1024
+    return told, resident_mib("VmHWM") - began
+
+
+def begin_peak() -> float:
+    """Let the kernel forget this process's peak; where its memory stands, MiB. See proc(5)."""
+    Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
+    return resident_mib("VmRSS")
+
+
+def resident_mib(field: str) -> float:
+    """A line of /proc/self/status: VmRSS, resident memory, or VmHWM, its peak."""
+    lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
+    [found] = [line for line in lines if line.startswith(f"{field}:")]
+    return int(found.split()[1]) / 1024
 
 
 def memory_apart(name: str, size: int, given: argparse.Namespace) -> tuple[float, float]:

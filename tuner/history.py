@@ -250,6 +250,13 @@ class History:
         return np.array([one.acceptable for one in self.measured], bool)
 
     @cached_property
+    def repeatable(self) -> NDArray[np.bool_]:
+        """(n,): which of the measured configurations could be suggested again: a baseline may have
+        been found outside its owner's bounds, or breaking a constraint."""
+        configurations = [one.configuration for one in self.measured]
+        return self.encoder.takes(self.encoder.table(configurations))
+
+    @cached_property
     def ranking(self) -> NDArray[np.int_]:
         """Places in `measured`, the best first: acceptable ones, then by posterior mean cost."""
         if not self.measured:

@@ -184,6 +184,13 @@ class SpaceEncoder:
             holds &= np.array([other == value for other in table.columns[name]], bool)
         return holds
 
+    def takes(self, table: ValueTable) -> NDArray[np.bool_]:
+        """(n,): which of a table's configurations keep domains, pins and constraints."""
+        takes = self.holds(table)
+        for rule in self.rules.values():
+            takes &= rule.holds(table)
+        return takes
+
     def encode_many(self, configurations: Sequence[Configuration]) -> Rows:
         """(n, n_columns) float64: a row for each configuration.
 

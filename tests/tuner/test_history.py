@@ -71,6 +71,7 @@ def test_what_has_no_row_is_kept_but_not_modelled() -> None:
     end = history.encoder.encode(default | {"ratio": 3.0})
     assert (history.rows[1] == end).all()
     assert not history.seen_rows.holds(end[None, :]).any()
+    assert history.repeatable.tolist() == [True, False]
     assert history.seen_rows.holds(history.encoder.encode_many([default])).all()
 
 

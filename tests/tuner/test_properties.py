@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from targets.errors import Rejected
-from targets.knobs import Configuration
+from targets.knobs import Configuration, Value
 from tests.tuner import anything
 from tuner.errors import InfeasibleSpace, SpaceExhausted
 from tuner.history import History, HistoryMemo
@@ -25,8 +26,9 @@ from tuner.recommenders.base import (
     suggestion_rng,
 )
 from tuner.registry import installed_recommenders, load_recommender
+from tuner.rehearsal import mixed
 from tuner.rows import RowSet
-from tuner.sampling import checked, neighbour_rows, sample_rows
+from tuner.sampling import checked, neighbour_rows, sample, sample_rows
 from tuner.space import SpaceEncoder
 
 NAMES = [entry.name for entry in installed_recommenders() if entry.error is None]
@@ -149,6 +151,23 @@ def test_what_is_no_number_is_refused(name: str, value: float, problem: Problem)
     bad = Observation(configuration=problem.space.default(), values={"cost": (1.0, value)})
     with pytest.raises(ValueError, match="not finite"):
         load_recommender(name)().suggest(problem, [bad], (), {}, suggestion_rng(0, 0))
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name not in SLOW])
+@pytest.mark.parametrize("change", [{"ratio": 99.0}, {"least": 60, "most": 2}], ids=str)
+def test_the_best_may_be_one_that_cannot_be_suggested(name: str, change: dict[str, Value]) -> None:
+    """A baseline stands where it was found, be it out of bounds or against a constraint."""
+    problem = replace(mixed(), limits=(), budget=100)
+    drawn = sample(SpaceEncoder(problem.space), 12, np.random.default_rng(0))
+    drawn[0] = {**drawn[0], **change}
+    told = [
+        Observation(configuration=one, values={"throughput": (1000.0 / place,)}, number=place)
+        for place, one in enumerate(drawn, 1)
+    ]
+    for pending in ((), (drawn[0],)):
+        for seed in range(3):
+            rng = suggestion_rng(seed, 0)
+            load_recommender(name)().suggest(problem, told, pending, {}, rng)
 
 
 # -- what they stand on
