@@ -158,6 +158,15 @@ class SpaceEncoder:
 
     # -- many at once
 
+    def nearest(self, configuration: Configuration) -> dict[str, Value]:
+        """The configuration within every domain that is nearest to one that was measured outside;
+        it may break constraints.
+
+        Raises:
+            InvalidKnob: a categorical value is none of its knob's levels.
+        """
+        return self.decode(self.encode(configuration))
+
     def table(self, configurations: Sequence[Configuration]) -> ValueTable:
         """The configurations knob by knob, in canonical form.
 

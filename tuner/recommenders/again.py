@@ -15,9 +15,11 @@ from collections import Counter
 import numpy as np
 from scipy.special import ndtr
 
-from tuner.history import History
+from tuner.errors import InfeasibleSpace
+from tuner.history import History, Outcome
 from tuner.recommenders.base import Expectation, Suggestion, SuggestionKind
 from tuner.recommenders.search import INTERVAL_SDS
+from tuner.sampling import checked
 from tuner.surrogates.base import Predictor, Vector
 
 LANE = "again"
@@ -44,15 +46,26 @@ def probe(history: History) -> Suggestion | None:
     known = history.noise.degrees or history.noise.sd == 0.0 or _coincide(history)
     if known or len(history.measured) < PROBE_AT or 0 < budget < SMALLEST_BUDGET:
         return None
-    if history.best is None or history.pending:
+    best = history.best
+    if best is None or history.pending or not suggestible(history, best):
         return None
     return Suggestion(
-        configuration=history.best.configuration,
+        configuration=best.configuration,
         kind=SuggestionKind.RE_MEASURE,
         lane=LANE,
         reason="Measured again on purpose: nothing was measured twice yet, and how far repeats "
         "scatter decides how much of a difference is to be believed.",
     )
+
+
+def suggestible(history: History, outcome: Outcome) -> bool:
+    """Whether a configuration may be suggested: what was found may stand outside the domain or
+    break a constraint."""
+    try:
+        checked(history.encoder, outcome.configuration)
+    except InfeasibleSpace:
+        return False
+    return True
 
 
 def _coincide(history: History) -> bool:
@@ -83,6 +96,8 @@ def race(history: History, model: Predictor, new: Suggestion) -> Suggestion | No
     if promise >= worth[place]:
         return None
     chosen = history.measured[int(eligible[place])]
+    if not suggestible(history, chosen):
+        return None
     best = int(mean.argmin())
     role = "The incumbent" if place == best else "A challenger of the incumbent"
     windows = len(chosen.values)

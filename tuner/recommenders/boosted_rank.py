@@ -172,8 +172,9 @@ def _moved(encoder: SpaceEncoder, rows: Rows, rng: np.random.Generator) -> Rows:
 def _batch(history: History) -> Rows:
     """What the next trial is to differ from: in flight, and told since the batch began."""
     told = len(history.outcomes) % BATCH
-    latest = [one.configuration for one in history.outcomes[len(history.outcomes) - told :]]
-    return history.encoder.encode_many([*history.pending, *latest])
+    since = {one.key for one in history.outcomes[len(history.outcomes) - told :]}
+    latest = np.array([one.key in since for one in history.measured], bool)
+    return np.vstack((history.uninformative_rows, history.rows[latest]))
 
 
 def _new(history: History, rows: Rows, rng: np.random.Generator) -> list[dict[str, Value]]:

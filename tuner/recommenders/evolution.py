@@ -108,10 +108,11 @@ class EvolutionRecommender(SequentialRecommender):
     ) -> dict[str, Value]:
         """Each knob from either parent, some of them mutated; it may break constraints."""
         axes = history.encoder.axes
-        child = dict(one.configuration)
+        child = history.encoder.nearest(one.configuration)
+        another = history.encoder.nearest(other.configuration)
         for name in axes:
             if rng.random() < 0.5:
-                child[name] = other.configuration[name]
+                child[name] = another[name]
         names = list(axes)
         if names:
             for place in rng.choice(len(names), size=leap(len(names), rng), replace=False):

@@ -16,6 +16,7 @@ import numpy as np
 
 from targets.settings import Setting
 from tuner.history import History, Outcome
+from tuner.recommenders.again import suggestible
 from tuner.recommenders.base import Suggestion, SuggestionKind
 from tuner.recommenders.lanes import by_chance
 from tuner.recommenders.sequential import SequentialRecommender, State
@@ -93,7 +94,8 @@ class LocalRecommender(SequentialRecommender):
         if rng.random() < min(0.5, progress.rounds):
             rank = int(rng.integers(min(ORIGINS, history.acceptable.sum())))
             origin = history.measured[history.ranking[rank]]
-        steps = Steps.from_origin(history, origin.configuration, rng, step=progress.step)
+        start = history.encoder.nearest(origin.configuration)
+        steps = Steps.from_origin(history, start, rng, step=progress.step)
         count = 1
         if not steps.moves or rng.random() < min(WIDE_SHARE, progress.rounds / 3):
             count = int(rng.integers(2, 1 + min(MOST_KNOBS, max(2, history.encoder.n_columns))))
@@ -115,7 +117,7 @@ class LocalRecommender(SequentialRecommender):
     ) -> tuple[Suggestion, State]:
         """A step inside the trust region, or a second look at what seems better."""
         centre = _proven(history)
-        origin = centre.configuration if centre else _default(history, rng)
+        origin = history.encoder.nearest(centre.configuration) if centre else _default(history, rng)
         if origin is None:
             return by_chance(history, rng), state
         radius = _radius(state, history, origin, first=float(self.options["radius"]))
@@ -126,7 +128,7 @@ class LocalRecommender(SequentialRecommender):
             "radius": radius,
         }
         doubtful = _doubtful(history, centre)
-        if doubtful is not None:
+        if doubtful is not None and suggestible(history, doubtful):
             return _again(doubtful, lane=self.name), state
         steps = Steps.from_origin(history, origin, rng, step=radius / 2, reach=radius)
         chosen, words = steps.best(), f"within {radius:.2f} of the best proven"
