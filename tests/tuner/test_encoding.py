@@ -112,6 +112,9 @@ def test_a_special_value_in_the_range_is_one_value() -> None:
     lowest_of_range, special = encoder.decode([SPECIAL_SHARE]), encoder.decode([0.0])
     assert lowest_of_range == special
     assert encoder.key(lowest_of_range) == encoder.key(special)
+    assert repr(lowest_of_range["r"]) == repr(special["r"]) == "0"
+    one, same = encoder.row_keys(np.array([[SPECIAL_SHARE], [0.0]]))
+    assert one == same
 
 
 def test_log_scales_give_each_decade_its_share() -> None:
