@@ -41,6 +41,7 @@ def bench_command() -> None:
       lontra bench replay --seeds 3 --budget 50    auto against random and Optuna on them
       lontra bench replay --data tables --peers smac,optuna-tpe-mv --out runs.csv
       lontra bench report runs.csv --markdown benchmarks.md
+      lontra bench reach runs.csv --data tables    evaluations until 95 % of the best
     """
 
 
@@ -230,6 +231,70 @@ def report_command(
     if not runs:
         raise click.ClickException("no run is left to report")
     _show(runs, reference, html, per_task=per_task, markdown=markdown)
+
+
+@bench_command.command("reach")
+@click.argument("files", nargs=-1, required=True, type=_EXISTING)
+@click.option("--data", type=_FOLDER, help="The folder of their tables [default: Lontra's own].")
+@click.option(
+    "--share",
+    default=0.95,
+    show_default=True,
+    type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    help="How near the best is near enough.",
+)
+@click.option("--tasks", multiple=True, callback=_names, help="Only these tables.")
+@click.option("--reference", help=f"Whom to compare with [default: {REFERENCE} where it ran].")
+@click.option("--markdown", type=_FILE, help="Also write the table to this Markdown file.")
+def reach_command(
+    files: tuple[Path, ...],
+    *,
+    data: Path | None,
+    share: float,
+    tasks: list[str],
+    reference: str | None,
+    markdown: Path | None,
+) -> None:
+    """Print how many evaluations each contestant took to come near the best row.
+
+    Compared seed by seed with the reference, for each table and over all; a run that never came
+    near counts as one evaluation more than its budget.
+
+    \b
+    Example:
+      lontra bench replay --recommenders auto --peers optuna-tpe-mv --seeds 10 --out own.csv
+      lontra bench reach own.csv --tasks 'sqlite*,matmul*,cache*'
+    """
+    from fnmatch import fnmatchcase
+
+    from tuner.benchmark import (
+        RECORDED,
+        columns,
+        load_tables,
+        markdown_table,
+        reach,
+        reach_rows,
+        read_runs,
+    )
+
+    runs = [
+        run
+        for run in read_runs(files)
+        if not tasks or any(fnmatchcase(run.task, pattern) for pattern in tasks)
+    ]
+    if len({run.setting for run in runs}) > 1:
+        raise click.ClickException(
+            "these runs were made under different rules (budget, noise or history): give one file"
+        )
+    labels = list(dict.fromkeys(run.contestant for run in runs))
+    if not labels:
+        raise click.ClickException("no run is left to report")
+    usual = REFERENCE if REFERENCE in labels else labels[0]
+    lines = reach(runs, load_tables(data or RECORDED), reference=reference or usual, share=share)
+    rows = reach_rows(lines, share=share)
+    click.echo("\n".join(columns(rows)))
+    if markdown:
+        markdown.write_text("\n".join(markdown_table(rows)) + "\n", "utf-8")
 
 
 @bench_command.command("tables")

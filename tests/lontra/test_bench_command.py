@@ -37,7 +37,7 @@ def data(tmp_path: Path) -> Path:
 
 def test_help_teaches() -> None:
     assert "lontra bench replay --data tables" in bench("--help").output
-    for command in ("replay", "report", "tables", "peers", "convert"):
+    for command in ("replay", "report", "reach", "tables", "peers", "convert"):
         result = bench(command, "--help")
         assert result.exit_code == 0 and len(result.output) > 100
 
@@ -180,3 +180,21 @@ def test_ctrl_c_loses_no_run_that_has_ended(data: Path, tmp_path: Path) -> None:
     assert "Traceback" not in errors
     kept = bench("report", out, "--only", "peer:random", "--reference", "peer:random")
     assert kept.exit_code == 0, kept.output
+
+
+def test_reach_tells_how_soon_the_best_was_near(data: Path, tmp_path: Path) -> None:
+    out, page = tmp_path / "runs.csv", tmp_path / "reach.md"
+    assert bench("replay", "--data", data, *QUICK, "--out", out).exit_code == 0
+    result = bench("reach", out, "--data", data, "--reference", "random", "--markdown", page)
+    assert result.exit_code == 0, result.output
+    for word in ("evaluations to 95%", "times sooner", "one", "all tables", "peer:random"):
+        assert word in result.output
+    assert page.read_text().startswith("| table |")
+
+
+def test_reach_refuses_runs_of_different_rules(data: Path, tmp_path: Path) -> None:
+    cold, noisy = tmp_path / "cold.csv", tmp_path / "noisy.csv"
+    assert bench("replay", "--data", data, *QUICK, "--out", cold).exit_code == 0
+    assert bench("replay", "--data", data, *QUICK, "--noise", "0.1", "--out", noisy).exit_code == 0
+    result = bench("reach", cold, noisy, "--data", data)
+    assert result.exit_code != 0 and "different rules" in result.output

@@ -8,7 +8,8 @@ from __future__ import annotations
 from tuner.benchmark.contestants import Entry
 from tuner.benchmark.evaluating import Job, Mislead, Run, Setting, evaluate
 from tuner.benchmark.page import curves_page
-from tuner.benchmark.printing import as_markdown, as_text, columns
+from tuner.benchmark.printing import as_markdown, as_text, columns, markdown_table
+from tuner.benchmark.reaching import reach, reach_rows
 from tuner.benchmark.results import ResultsFile, read_runs
 from tuner.benchmark.running import choose_tables, plan, run_all
 from tuner.benchmark.scoring import Scoring
@@ -34,7 +35,10 @@ __all__ = [
     "curves_page",
     "evaluate",
     "load_tables",
+    "markdown_table",
     "plan",
+    "reach",
+    "reach_rows",
     "read_runs",
     "run_all",
     "summarise",

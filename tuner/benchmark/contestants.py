@@ -115,6 +115,7 @@ class RecommenderContestant(Contestant):
             seed=brief.seed,
             history=[source.history() for source in brief.sources],
             deterministic=deterministic,
+            least_fidelity=1.0,  # of shorter windows a table knows nothing
             options=options,
         )
 

@@ -26,7 +26,7 @@ def as_markdown(summary: Summary, *, per_task: bool = True) -> str:
             summary,
             per_task,
             heading=lambda text, level: ["", f"{'#' * level} {text}", ""],
-            layout=_markdown_table,
+            layout=markdown_table,
         )
     )
 
@@ -127,7 +127,8 @@ def _aligned(row: Sequence[str], widths: Sequence[int]) -> Iterator[str]:
         yield cell.rjust(width) if number else cell.ljust(width)
 
 
-def _markdown_table(rows: Rows) -> list[str]:
+def markdown_table(rows: Rows) -> list[str]:
+    """Rows as the lines of a Markdown table, the first one its head."""
     cells = [[cell.replace("|", "\\|") for cell in row] for row in rows]
     cells.insert(1, ["---"] * len(rows[0]))
     return [f"| {' | '.join(row)} |" for row in cells]
