@@ -7,8 +7,8 @@ winner is named. `expected_further_gain` is for stopping when more search would 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from threadpoolctl import threadpool_limits
@@ -16,9 +16,11 @@ from threadpoolctl import threadpool_limits
 from targets.errors import Rejected
 from targets.knobs import Value
 from targets.metrics import Direction
+from tuner.aims import parts_of
 from tuner.errors import SpaceExhausted
 from tuner.history import History, Outcome
 from tuner.noise import shrink
+from tuner.pareto import Costs, knee, nondominated
 from tuner.recommenders.base import Observation, Problem
 from tuner.recommenders.search import INTERVAL_SDS, candidates
 from tuner.space import Rows
@@ -62,6 +64,9 @@ class Estimate:
     reason: str
     low: float
     high: float
+    values: Mapping[str, float] = field(default_factory=dict)
+    """Each objective's posterior mean, by name, where there are several; the rest speaks of the
+    first."""
 
 
 def incumbent(
@@ -69,11 +74,16 @@ def incumbent(
 ) -> Estimate | None:
     """The configuration with the best pessimistic bound; None when none was measured.
 
-    A configuration that failed, broke a limit or moved a pin is not eligible.
+    A configuration that failed, broke a limit or moved a pin is not eligible. Of several objectives
+    it is the balanced one on the front (`tuner.pareto.knee`), whichever comes first: to put one
+    above the others, set limits on these.
 
     Args:
         exclude: keys (`KnobSpace.key`) not to name, such as the baseline's.
     """
+    if len(problem.objectives) > 1:
+        found, bounds = _beside(problem, observations, exclude)
+        return found[knee(bounds)] if found else None
     estimates = _estimates(History.of(problem, observations), exclude)
     better = problem.objective.better
     best: Estimate | None = None
@@ -81,6 +91,47 @@ def incumbent(
         if best is None or better(estimate.bound, best.bound):
             best = estimate
     return best
+
+
+def front(
+    problem: Problem, observations: Sequence[Observation], *, exclude: Collection[str] = ()
+) -> list[Estimate]:
+    """The Pareto set: those that none of the others beats in one objective without being beaten in
+    another, by their pessimistic bounds, the best in the first objective first.
+
+    Eligible are the same as for `incumbent`, where they were measured for every objective. With one
+    objective it is what is named.
+    """
+    found, bounds = _beside(problem, observations, exclude)
+    if not found:
+        return []
+    kept = np.flatnonzero(nondominated(bounds))
+    return [found[place] for place in kept[np.lexsort(bounds[kept].T[::-1])].tolist()]
+
+
+def _beside(
+    problem: Problem, observations: Sequence[Observation], exclude: Collection[str]
+) -> tuple[list[Estimate], Costs]:
+    """What is believed of each that is eligible, and (n, n_objectives) its bounds as costs."""
+    parts = parts_of(History.of(problem, observations))
+    beside = list(zip(*(_estimates(part, exclude) for part in parts), strict=True))
+    bounds = [
+        [part.scale.cost(one.bound) for part, one in zip(parts, ones, strict=True)]
+        for ones in beside
+    ]
+    return [_joined(problem, ones) for ones in beside], np.array(bounds, float)
+
+
+def _joined(problem: Problem, ones: Sequence[Estimate]) -> Estimate:
+    if len(ones) == 1:
+        return ones[0]
+    named = list(zip(problem.objectives, ones, strict=True))
+    words = [f"{aim.name} {one.reason}" for aim, one in named]
+    return replace(
+        ones[0],
+        values={aim.name: one.value for aim, one in named},
+        reason="; ".join(words),
+    )
 
 
 def finalists(
@@ -93,7 +144,7 @@ def finalists(
     """Up to `count` configurations worth measuring again, the best posterior mean first.
 
     By the mean, not by the bound: what was measured once must get its second chance. Eligible are
-    the same as for `incumbent`.
+    the same as for `incumbent`; of several objectives the first counts.
     """
     estimates = _estimates(History.of(problem, observations), exclude)
     sign = 1.0 if problem.objective.direction is Direction.MINIMISE else -1.0

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import chain
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +20,9 @@ from tuner.outcomes import HistoryMemo, Outcome, Placed
 from tuner.recommenders.base import Observation, Problem
 from tuner.rows import RowSet
 from tuner.space import Rows, SpaceEncoder
+
+if TYPE_CHECKING:
+    from tuner.aims import Aim
 
 __all__ = ["CostScale", "History", "HistoryMemo", "Outcome"]
 
@@ -83,7 +87,8 @@ class CostScale:
 class History:
     """One problem's outcomes in the order first seen, and the configurations in flight.
 
-    The arrays hold the measured outcomes that keep the pins, in that order.
+    The arrays hold the measured outcomes that keep the pins, in that order. Measured means in full
+    windows: what shorter ones show is had by `at`. What was seen in those alone counts as seen.
     """
 
     problem: Problem
@@ -92,6 +97,8 @@ class History:
     pending: tuple[dict[str, Value], ...]
     placed: Placed | None = field(default=None, repr=False, compare=False)
     """Where the outcomes lie, if that was worked out before."""
+    aim: Aim | None = field(default=None, compare=False)
+    """What several objectives were made one by (`tuner.aims`)."""
 
     @classmethod
     def of(
@@ -122,12 +129,25 @@ class History:
             other.__dict__[name] = self.__dict__[name]
         return other
 
+    def at(self, fidelity: float) -> History:
+        """What windows of that fidelity alone say, in place of full ones, and every failure.
+
+        What was seen at any fidelity stays seen.
+        """
+        if fidelity == 1.0:
+            return self
+        outcomes = tuple(one.at(fidelity) for one in self.outcomes)
+        return replace(self, outcomes=outcomes, placed=self._placed)
+
+    @cached_property
+    def in_flight(self) -> frozenset[str]:
+        """The keys of what is in flight."""
+        return frozenset(map(self.encoder.key, self.pending))
+
     @cached_property
     def seen(self) -> frozenset[str]:
         """The keys of everything observed or in flight."""
-        return frozenset(one.key for one in self.outcomes) | frozenset(
-            map(self.encoder.key, self.pending)
-        )
+        return frozenset(one.key for one in self.outcomes) | self.in_flight
 
     @cached_property
     def seen_rows(self) -> RowSet:
@@ -186,6 +206,8 @@ class History:
     @cached_property
     def scale(self) -> CostScale:
         """The cost axis that fits every value seen."""
+        if self.aim is not None:
+            return CostScale(direction=Direction.MINIMISE, logarithmic=False)
         return CostScale.of(self._values, self.problem.objective.direction)
 
     def costs_of(self, outcome: Outcome) -> NDArray[np.float64]:
@@ -213,9 +235,13 @@ class History:
     def uninformative_rows(self) -> Rows:
         """(m, n_columns): what is in flight or failed: no cost is known, and none is to be sought
         there. A model that leaves them out finds them as uncertain, and as tempting, as ever."""
-        in_flight = self._in_flight.rows
-        in_flight = in_flight[~np.isnan(in_flight).any(axis=1)]
-        return np.vstack((in_flight, self.failed_rows))
+        return np.vstack((self.in_flight_rows, self.failed_rows))
+
+    @cached_property
+    def in_flight_rows(self) -> Rows:
+        """(m, n_columns): what is in flight, encoded."""
+        rows = self._in_flight.rows
+        return np.asarray(rows[~np.isnan(rows).any(axis=1)])
 
     @cached_property
     def failed_rows(self) -> Rows:
@@ -250,6 +276,45 @@ class History:
         return np.array([one.acceptable for one in self.measured], bool)
 
     @cached_property
+    def _excess(self) -> NDArray[np.float64]:
+        """(n_outcomes, n_limits): how far beyond each limit's bound was what it bounds, on that
+        quantity's own cost axis, in its typical distance; NaN where it was not measured."""
+        limits = self.problem.limits
+        values = np.array([one.limited for one in self.outcomes], float)
+        values = values.reshape(len(self.outcomes), len(limits))
+        excess = np.full(values.shape, np.nan)
+        for place, limit in enumerate(limits):
+            known = ~np.isnan(values[:, place])
+            seen = np.append(values[known, place], limit.bound)
+            costs = CostScale.of(seen, limit.direction).costs(seen)
+            beyond = costs[:-1] - costs[-1]
+            if known.any():
+                excess[known, place] = beyond / (float(np.median(np.abs(beyond))) or 1.0)
+        return excess
+
+    @cached_property
+    def excess(self) -> NDArray[np.float64]:
+        """(n, n_limits): the same of the measured configurations."""
+        return np.asarray(self._excess[self._measured])
+
+    def beyond(self, place: int) -> tuple[Rows, NDArray[np.float64], NDArray[np.float64]]:
+        """(k, n_columns), (k,), (k,): where one limit's quantity is known, its excess there and how
+        many trials that rests on."""
+        known = np.flatnonzero(self._usable & ~np.isnan(self._excess[:, place]))
+        trials = np.array([len(self.outcomes[one].numbers) for one in known], float)
+        return self._placed.rows[known], self._excess[known, place], trials
+
+    def explained(self, places: Sequence[int]) -> NDArray[np.bool_]:
+        """(n,): which of the measured configurations never failed, and broke a limit, if any, only
+        of those in these places, whose quantities are known of them."""
+        known = ~np.isnan(self.excess)
+        others = [place for place in range(known.shape[1]) if place not in places]
+        failed = np.array([one.failures > 0 for one in self.measured], bool)
+        over = self.excess[:, others]
+        whole = known[:, list(places)].all(axis=1) & ~(over > 0.0).any(axis=1)
+        return np.asarray(whole & ~failed)
+
+    @cached_property
     def repeatable(self) -> NDArray[np.bool_]:
         """(n,): which of the measured configurations could be suggested again: a baseline may have
         been found outside its owner's bounds, or breaking a constraint."""
@@ -258,11 +323,13 @@ class History:
 
     @cached_property
     def ranking(self) -> NDArray[np.int_]:
-        """Places in `measured`, the best first: acceptable ones, then by posterior mean cost."""
+        """Places in `measured`, the best first: acceptable ones, then what breaks limits the least,
+        then by posterior mean cost."""
         if not self.measured:
             return np.array([], int)
         posterior, _ = shrink(self.costs, self.counts, self.noise)
-        return np.lexsort((posterior, ~self.acceptable))
+        broken = np.nansum(np.maximum(self.excess, 0.0), axis=1)
+        return np.lexsort((posterior, broken, ~self.acceptable))
 
     @property
     def best(self) -> Outcome | None:
@@ -274,5 +341,12 @@ class History:
 
 _OF_OUTCOMES = frozenset(
     name for name, value in vars(History).items() if isinstance(value, cached_property)
-) - {"seen", "seen_rows", "uninformative_rows", "_in_flight"}
+) - {
+    "in_flight",
+    "seen",
+    "seen_rows",
+    "uninformative_rows",
+    "_in_flight",
+    "in_flight_rows",
+}
 """What does not change with what is in flight."""

@@ -9,10 +9,11 @@ from targets.errors import FailureKind
 from targets.knobs import Configuration, Value
 from targets.metrics import Direction, Objective
 from targets.space import KnobSpace
-from tuner.estimate import Estimate, incumbent
+from tuner.estimate import Estimate, front, incumbent
 from tuner.params import check_values, past_task
 from tuner.recommenders.base import Observation, Problem, Suggestion, suggestion_rng
 from tuner.registry import load_recommender
+from tuner.space import SpaceEncoder
 
 OBJECTIVE = "objective"
 """What the objective is called where nobody named it."""
@@ -44,6 +45,9 @@ class Optimizer:
         budget: how many configurations will be asked for, where that is known; 0 where not.
         pins: knobs that every suggestion has at exactly these values.
         deterministic: the same configuration always gives the same value.
+        least_fidelity: the shortest window that can be measured, as a share of a full one; 0 for
+            any, 1 for full ones only. Few recommenders ask for shorter ones (`hyperband`):
+            `last_suggestion.fidelity` says so.
         options: the recommender's own.
 
     Raises:
@@ -63,6 +67,7 @@ class Optimizer:
         budget: int = 0,
         pins: Mapping[str, Value] | None = None,
         deterministic: bool = False,
+        least_fidelity: float = 0.0,
         options: Mapping[str, object] | None = None,
     ) -> None:
         named = direction if isinstance(direction, Mapping) else {OBJECTIVE: direction}
@@ -76,6 +81,7 @@ class Optimizer:
             pins=dict(pins or {}),
             budget=budget,
             history=tuple(past_task(one, objectives[0]) for one in history),
+            least_fidelity=least_fidelity,
         )
         self._begin(problem, recommender, options=options, seed=seed)
 
@@ -101,13 +107,20 @@ class Optimizer:
         self.seed = seed
         self.observations: list[Observation] = []
         self.pending: list[Configuration] = []
-        self.last_suggestion: Suggestion | None = None
+        self.last_suggestions: tuple[Suggestion, ...] = ()
+        self._encoder = SpaceEncoder(problem.space, problem.pins)
+        self._fidelity: dict[str, float] = {}
         self._asked = 0
         self._state: dict[str, Any] = {}
 
+    @property
+    def last_suggestion(self) -> Suggestion | None:
+        """What was asked for last, with its reason; None before anything was."""
+        return self.last_suggestions[-1] if self.last_suggestions else None
+
     def ask(self) -> dict[str, Value]:
         """The next configuration to try; it is in flight until it is told. `last_suggestion` says
-        why it was chosen.
+        why it was chosen, and in how long a window it is to be measured.
 
         Raises:
             SpaceExhausted: every configuration of a finite space was tried.
@@ -117,6 +130,7 @@ class Optimizer:
 
     def ask_many(self, count: int) -> list[dict[str, Value]]:
         """Up to `count` configurations to try side by side; fewer where there are no more.
+        `last_suggestions` says why each was chosen.
 
         Raises:
             As `ask`.
@@ -130,8 +144,11 @@ class Optimizer:
             count=count,
         )
         self._asked += len(suggestions)
-        self.last_suggestion = suggestions[-1]
+        self.last_suggestions = suggestions
         self.pending += [suggestion.configuration for suggestion in suggestions]
+        self._fidelity |= {
+            self._encoder.key(one.configuration): one.fidelity for one in suggestions
+        }
         return [dict(suggestion.configuration) for suggestion in suggestions]
 
     def tell(
@@ -141,6 +158,7 @@ class Optimizer:
         *,
         failure: FailureKind | str | None = None,
         metrics: Mapping[str, float] | None = None,
+        fidelity: float | None = None,
     ) -> None:
         """What a configuration gave, asked for or not: its value, or how it failed.
 
@@ -149,11 +167,13 @@ class Optimizer:
             failure: a `FailureKind`, such as `timed-out`; what is not the configuration's own
                 fault, `harness-failed` and `cancelled`, is not held against it.
             metrics: internal measurements; a problem's limits are held against them.
+            fidelity: the share of a full window's length that was measured; by default what was
+                last asked for of that configuration, and 1 if nothing was.
 
         Raises:
             InvalidKnob: a knob is missing, unknown or out of its domain.
-            ValueError: there is neither a value nor a failure, a value is not finite, or the kind
-                of failure is none.
+            ValueError: there is neither a value nor a failure, a value is not finite, the kind of
+                failure is none, or a fidelity is not above 0 and at most 1.
         """
         checked = check_values(self.problem.space, configuration)
         values = {} if value is None else _windows(self.problem, value)
@@ -165,6 +185,9 @@ class Optimizer:
             failure=None if failure is None else _failure(failure),
             metrics=dict(metrics or {}),
             number=len(self.observations),
+            fidelity=self._fidelity.get(self._encoder.key(checked), 1.0)
+            if fidelity is None
+            else fidelity,
         )
         told.refuse_not_finite()
         if checked in self.pending:
@@ -173,8 +196,13 @@ class Optimizer:
 
     def recommend(self) -> Estimate | None:
         """The configuration to name now, with what it is expected to give; None before any was
-        measured."""
+        measured in a full window. Of several objectives it is the balanced one on the front."""
         return incumbent(self.problem, self.observations)
+
+    def front(self) -> list[Estimate]:
+        """What several objectives leave to choose from, with each one's `values`: configurations
+        within the limits of which none is beaten in everything."""
+        return front(self.problem, self.observations)
 
 
 def _direction(way: str) -> Direction:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
@@ -22,8 +22,13 @@ from tuner.tables import ValueTable
 class Outcome:
     """All that was seen of one configuration (canonical), over all its trials.
 
-    `failures` counts only those the configuration is to blame for. `over_limit`: a problem's
-    limit was broken while measured.
+    `values` are the first objective's, `objectives` each one's where there are several, in the
+    problem's order. `failures` counts only those the configuration is to blame for. `over_limit`:
+    a problem's limit was broken while measured. `limited`: for each limit the mean of what it
+    bounds, NaN where that was not measured.
+
+    All that but the failures was seen in full windows. `shorter` are the outcomes of windows of
+    less, by their fidelity.
     """
 
     configuration: dict[str, Value]
@@ -31,6 +36,9 @@ class Outcome:
     failures: int
     over_limit: bool
     numbers: tuple[int, ...]
+    objectives: tuple[tuple[float, ...], ...] = ()
+    limited: tuple[float, ...] = ()
+    shorter: Mapping[float, Outcome] = field(default_factory=dict)
 
     @cached_property
     def key(self) -> str:
@@ -41,6 +49,30 @@ class Outcome:
     def acceptable(self) -> bool:
         """Whether it was measured, never failed, and kept every limit."""
         return bool(self.values) and not self.failures and not self.over_limit
+
+    @property
+    def means(self) -> tuple[float, ...]:
+        """Each objective's mean, NaN where it was not measured."""
+        return tuple(map(_mean, self.objectives or (self.values,)))
+
+    @property
+    def fidelity(self) -> float:
+        """The longest windows it has values of, as a share of full ones; 0 where it has none."""
+        if self.values:
+            return 1.0
+        return max((share for share, one in self.shorter.items() if one.values), default=0.0)
+
+    def at(self, fidelity: float) -> Outcome:
+        """What windows of that fidelity alone say, and every failure."""
+        unseen = replace(
+            self,
+            values=(),
+            over_limit=False,
+            numbers=(),
+            objectives=((),) * len(self.objectives),
+            limited=(math.nan,) * len(self.limited),
+        )
+        return self.shorter.get(fidelity, unseen)
 
 
 @dataclass(frozen=True)
@@ -67,7 +99,7 @@ class Grouping:
     """One problem's observations by configuration, in the order first seen; it can grow.
 
     Args:
-        problem: whose space, pins, first objective and limits count.
+        problem: whose space, pins, objectives and limits count.
     """
 
     def __init__(self, problem: Problem) -> None:
@@ -108,15 +140,29 @@ class Grouping:
         self.placed = self.placed.followed_by(Placed.of(self.encoder, table.only(new)))
 
     def _outcome(self, configuration: dict[str, Value], group: list[Observation]) -> Outcome:
-        name = self.problem.objective.name
+        full = self._outcome_at(1.0, configuration, group)
+        shorter = sorted({one.fidelity for one in group} - {1.0})
+        if not shorter:
+            return full
+        parts = {share: self._outcome_at(share, configuration, group) for share in shorter}
+        return replace(full, shorter=parts)
+
+    def _outcome_at(
+        self, fidelity: float, configuration: dict[str, Value], everything: list[Observation]
+    ) -> Outcome:
+        group = [one for one in everything if one.fidelity == fidelity]
+        first, *further = self.problem.objectives
+        values = tuple(value for one in group for value in one.values.get(first.name, ()))
         return Outcome(
             configuration=configuration,
-            values=tuple(value for one in group for value in one.values.get(name, ())),
+            values=values,
             failures=sum(
-                one.failure is not None and one.failure.blames_configuration for one in group
+                one.failure is not None and one.failure.blames_configuration for one in everything
             ),
             over_limit=any(_breaks(limit, one) for limit in self.problem.limits for one in group),
             numbers=tuple(one.number for one in group),
+            objectives=(values, *(_seen(one.name, group) for one in further)) if further else (),
+            limited=tuple(_mean(_seen(limit.name, group)) for limit in self.problem.limits),
         )
 
 
@@ -150,10 +196,22 @@ def _continues(known: Grouping, problem: Problem, observations: Sequence[Observa
     return (
         len(known.observations) <= len(observations)
         and (old.space, old.pins, old.limits) == (problem.space, problem.pins, problem.limits)
-        and old.objective.name == problem.objective.name
+        and [one.name for one in old.objectives] == [one.name for one in problem.objectives]
         # A list of objects equals another at once where they are the same.
         and known.observations == list(observations[: len(known.observations)])
     )
+
+
+def _seen(name: str, group: Sequence[Observation]) -> tuple[float, ...]:
+    """An objective's windows, or what was measured as a metric of that name."""
+    windows = [value for one in group for value in one.values.get(name, ())]
+    windows = windows or [one.metrics[name] for one in group if name in one.metrics]
+    return tuple(value for value in windows if math.isfinite(value))
+
+
+def _mean(values: Sequence[float]) -> float:
+    """Of finite values, even where their sum is none; NaN of none."""
+    return math.fsum(value / len(values) for value in values) if values else math.nan
 
 
 def _breaks(limit: Limit, observation: Observation) -> bool:

@@ -172,7 +172,7 @@ def conclude_search(view: SessionView, why: str) -> Step:
 
 
 def _stop_reason(
-    view: SessionView, now: datetime, left: int, further_gain: float | None
+    view: SessionView, now: datetime, left: float, further_gain: float | None
 ) -> str | None:
     budget = view.session.budget
     if left <= 0:

@@ -22,7 +22,7 @@ THROUGHPUT = Objective(name="throughput", direction=Direction.MAXIMISE, unit="op
 LATENCY = Objective(name="latency", direction=Direction.MINIMISE, unit="ms", deterministic=True)
 
 NOISE_SD = 0.05
-"""Scatter of one window's logarithm, where the objective is not deterministic."""
+"""Scatter of one full window's logarithm, where the objective is not deterministic."""
 
 FAILS_ABOVE = 0.85
 """The first ordered column fails above this place."""
@@ -56,6 +56,7 @@ def mixed() -> Problem:
         objectives=(THROUGHPUT,),
         limits=(Limit(name="memory", direction=Direction.MINIMISE, bound=0.7),),
         budget=12,
+        least_fidelity=0.1,
     )
 
 
@@ -108,7 +109,7 @@ def tiny() -> Problem:
         Knob(name="c", type=KnobType.BOOLEAN, default=False),
     )
     rules = (Constraint(expression="not (c and b == 2)"),)
-    return Problem(space=KnobSpace(knobs, rules), objectives=(LATENCY,))
+    return Problem(space=KnobSpace(knobs, rules), objectives=(LATENCY,), least_fidelity=0.3)
 
 
 def wide() -> Problem:
@@ -147,19 +148,28 @@ def loss(problem: Problem, configuration: Configuration) -> float:
 
 
 def rehearse(
-    problem: Problem, configuration: Configuration, rng: np.random.Generator, *, number: int = -1
+    problem: Problem,
+    configuration: Configuration,
+    rng: np.random.Generator,
+    *,
+    number: int = -1,
+    fidelity: float = 1.0,
 ) -> Observation:
-    """What a target would answer: one window, or a failure."""
+    """What a target would answer: one window of that length, or a failure."""
     encoder = SpaceEncoder(problem.space, problem.pins)
     row = encoder.encode(configuration)
     ordered = row[encoder.levels == 0]
     if len(ordered) and ordered[0] > FAILS_ABOVE:
         return Observation(
-            configuration=configuration, failure=FailureKind.WORKLOAD_FAILED, number=number
+            configuration=configuration,
+            failure=FailureKind.WORKLOAD_FAILED,
+            number=number,
+            fidelity=fidelity,
         )
     objective = problem.objective
     sign = 1.0 if objective.direction is Direction.MINIMISE else -1.0
-    noise = 0.0 if objective.deterministic else NOISE_SD * rng.standard_normal()
+    scatter = 0.0 if objective.deterministic else NOISE_SD / math.sqrt(fidelity)
+    noise = scatter * rng.standard_normal()
     value = 100.0 * math.exp(sign * loss(problem, configuration) + noise)
     memory = float(ordered.mean()) if len(ordered) else 0.0
     return Observation(
@@ -167,4 +177,5 @@ def rehearse(
         values={objective.name: (value,)},
         metrics={"memory": memory},
         number=number,
+        fidelity=fidelity,
     )

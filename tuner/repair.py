@@ -31,9 +31,17 @@ def repair(
     current = encoder.pinned(configuration)
     if not encoder.broken(current):
         return current
-    rows = np.repeat(encoder.encode_many([current]), WALKERS, axis=0)
-    mended = repaired_rows(encoder, rows, rng, enough=1)
-    return encoder.decode(mended[0]) if len(mended) else None
+    mended = repaired_row(encoder, encoder.encode(current), rng)
+    return None if mended is None else encoder.decode(mended)
+
+
+def repaired_row(
+    encoder: SpaceEncoder, row: NDArray[np.float64], rng: np.random.Generator
+) -> NDArray[np.float64] | None:
+    """(n_columns,): the same for a configuration as a row, as a canonical row."""
+    walkers = np.repeat(row[None, :], WALKERS, axis=0)
+    mended = repaired_rows(encoder, walkers, rng, enough=1)
+    return mended[0] if len(mended) else None
 
 
 def repaired_rows(

@@ -249,19 +249,26 @@ def neighbours(encoder: SpaceEncoder, configuration: Configuration) -> list[dict
 
 
 def neighbour_rows(
-    encoder: SpaceEncoder, row: NDArray[np.float64], *, avoid: RowSet | None = None
+    encoder: SpaceEncoder,
+    row: NDArray[np.float64],
+    *,
+    avoid: RowSet | None = None,
+    columns: NDArray[np.bool_] | None = None,
 ) -> Rows:
     """(m, n_columns): the same, as canonical rows, for a configuration as a row.
 
     Args:
         avoid: what not to give.
+        columns: (n_columns,) along which to step; None: all.
     """
     [origin] = encoder.canonical_rows(row[None, :])
-    steps = [axis.near(place) for axis, place in zip(encoder.axes.values(), origin, strict=True)]
-    columns = np.repeat(np.arange(len(steps)), [len(near) for near in steps])
-    rows = np.tile(origin, (len(columns), 1))
+    axes = list(encoder.axes.values())
+    stepped = np.arange(len(axes)) if columns is None else np.flatnonzero(columns)
+    steps = [axes[column].near(origin[column]) for column in stepped]
+    moved = np.repeat(stepped, [len(near) for near in steps])
+    rows = np.tile(origin, (len(moved), 1))
     if steps:
-        rows[np.arange(len(columns)), columns] = np.concatenate(steps)
+        rows[np.arange(len(moved)), moved] = np.concatenate(steps)
     rows = encoder.settled(rows)
     rows = rows[~encoder.breaches(rows).any(axis=1)]
     known = RowSet(encoder) if avoid is None else avoid.copy()

@@ -18,12 +18,13 @@ from knowledge_base.records import NewTrial
 from targets.errors import LontraError, Rejected
 from targets.knobs import Configuration
 from targets.protocol import CANDIDATE_ARM
-from tuner.errors import SpaceExhausted
+from tuner.errors import InfeasibleSpace, SpaceExhausted
 from tuner.estimate import expected_further_gain, finalists
 from tuner.plan import new_trial
 from tuner.recommenders.base import (
     Observation,
     Problem,
+    Recommender,
     Suggestion,
     SuggestionKind,
     suggestion_rng,
@@ -55,11 +56,15 @@ class Job:
 
 @dataclass(frozen=True, kw_only=True)
 class Answer:
-    """The suggestion, the state to store with it, and how the recommender was configured."""
+    """The suggestion, the state to store with it, and how the recommender was configured.
+
+    `set_aside`: why it was made without the history that was offered; "" where it was not.
+    """
 
     suggestion: Suggestion
     state: Mapping[str, Any]
     recommender: Mapping[str, Any]
+    set_aside: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,6 +111,9 @@ def attempt(question: Job) -> Answer | NoAnswer:
 def answer(question: Job) -> Answer:
     """Ask. Fits run on one BLAS thread: at these sizes two were 2 to 6 times slower than one.
 
+    Where the recommender fails over what other sessions saw, it is asked once more without: no
+    past session may end a running one.
+
     Raises:
         SpaceExhausted: every configuration of a finite space was tried.
         Rejected: the recommender broke its contract: not in the space, or a pin moved.
@@ -113,6 +121,20 @@ def answer(question: Job) -> Answer:
     recommender = load_recommender(question.recommender)(question.options)
     if question.remeasure and (chosen := _finalist(question)) is not None:
         return Answer(suggestion=chosen, state=question.state, recommender=recommender.describe())
+    try:
+        return _ask(recommender, question)
+    except (SpaceExhausted, InfeasibleSpace):
+        raise
+    except Exception as error:
+        if not question.problem.history:
+            raise
+        log.exception("history set aside name=%s number=%d", recommender.name, question.number)
+        cold = replace(question, problem=replace(question.problem, history=()))
+        why = f"{recommender.name} failed with it: {type(error).__name__}: {error}"
+        return replace(_ask(recommender, cold), set_aside=why)
+
+
+def _ask(recommender: Recommender, question: Job) -> Answer:
     with threadpool_limits(1):
         suggestions, state = recommender.suggest(
             question.problem,
@@ -141,7 +163,9 @@ def _checked(question: Job, suggestion: Suggestion) -> Suggestion:
             f"recommender {question.recommender} moved what is pinned ({', '.join(moved)}): "
             "choose another one"
         )
-    return replace(suggestion, configuration=configuration)
+    # A target that cannot shorten its windows so far measures longer ones, and its trial says so.
+    fidelity = max(suggestion.fidelity, question.problem.least_fidelity)
+    return replace(suggestion, configuration=configuration, fidelity=fidelity)
 
 
 def _finalist(question: Job) -> Suggestion | None:
@@ -154,7 +178,7 @@ def _finalist(question: Job) -> Suggestion | None:
         return None
     measured: Counter[str] = Counter()
     for observation in question.observations:
-        measured[space.key(observation.configuration)] += 1
+        measured[space.key(observation.configuration)] += observation.fidelity == 1.0
     rank, chosen = min(
         enumerate(best), key=lambda item: (measured[space.key(item[1].configuration)], item[0])
     )

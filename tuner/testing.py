@@ -41,6 +41,9 @@ from tuner.space import SpaceEncoder
 
 SEED = 20_260_101
 
+MOST_LENGTHS = 10
+"""Of the windows one configuration may be measured in before the full one, and that."""
+
 
 class RecommenderContract:
     """What holds for every recommender. Override `make_recommender`."""
@@ -85,15 +88,15 @@ class RecommenderContract:
 
     def test_suggestions_are_feasible_new_and_explained(self, problem: Problem) -> None:
         encoder = SpaceEncoder(problem.space, problem.pins)
-        seen: set[str] = set()
-        for suggestion, _ in self.play(problem, self.trials):
+        played = self.play(problem, self.trials)
+        assert len(played) >= min(self.trials, encoder.size())
+        for turn, (suggestion, _) in enumerate(played):
             configuration = dict(suggestion.configuration)
             assert problem.space.check(configuration) == configuration
             assert encoder.keeps_pins(configuration)
             assert suggestion.kind is not SuggestionKind.BASELINE
-            key = problem.space.key(configuration)
-            assert suggestion.kind is SuggestionKind.RE_MEASURE or key not in seen
-            seen.add(key)
+            assert problem.least_fidelity <= suggestion.fidelity <= 1.0
+            assert new_or_meant(problem, [answer for _, answer in played[:turn]], suggestion)
             assert suggestion.reason.strip() and suggestion.lane.strip()
             json.dumps(suggestion.to_dict(), allow_nan=False)
             if suggestion.expected is not None:
@@ -160,6 +163,17 @@ class RecommenderContract:
         ]
         self.one_new(recommender, problem, told)
 
+    def test_a_short_window_is_not_a_full_one(self, recommender: Recommender) -> None:
+        problem = mixed()
+        told = list(self.observe(problem, 14))
+        told[8:] = [
+            replace(one, fidelity=share)
+            for one, share in zip(told[8:], (0.1, 0.3, 0.3, 0.1, 0.5, 0.99), strict=True)
+        ]
+        self.one_new(recommender, problem, told)
+        # What is known from short windows alone is known, and nothing to build an answer on.
+        self.one_new(recommender, problem, told[8:])
+
     def test_nothing_but_failures_ends_no_session(self, recommender: Recommender) -> None:
         problem = mixed()
         told = [
@@ -219,15 +233,20 @@ class RecommenderContract:
 
     def test_a_finite_space_is_tried_whole_then_exhausted(self, recommender: Recommender) -> None:
         problem = tiny()
-        played = self.play(problem, 9)
-        assert len({problem.space.key(one.configuration) for one, _ in played}) == 9
+        played = self.play(problem, 9 * MOST_LENGTHS + 1)
+        settled = [
+            problem.space.key(one.configuration)
+            for one, answer in played
+            if one.fidelity == 1.0 or answer.failure
+        ]
+        assert len(settled) == len(set(settled)) == 9
         told = [observation for _, observation in played]
         with pytest.raises(SpaceExhausted):
-            recommender.suggest(problem, told, (), {}, suggestion_rng(SEED, 9))
+            recommender.suggest(problem, told, (), {}, suggestion_rng(SEED, len(told)))
 
     def test_more_than_is_left_gives_what_is_left(self, recommender: Recommender) -> None:
         problem = tiny()
-        told = [observation for _, observation in self.play(problem, 7)]
+        told = self.observe(problem, 7)
         suggestions, _ = recommender.suggest(
             problem, told, (), {}, suggestion_rng(SEED, 7), count=5
         )
@@ -249,19 +268,27 @@ class RecommenderContract:
     # -- the suite's own means
 
     def play(self, problem: Problem, trials: int) -> list[tuple[Suggestion, Observation]]:
-        """A session of so many trials, with a fresh recommender for each, as a worker does."""
+        """A session of so many trials, or fewer where there are no more, with a fresh recommender
+        for each, as a worker does."""
         answers = np.random.default_rng(SEED)
         state: dict[str, Any] = {}
         played: list[tuple[Suggestion, Observation]] = []
         for number in range(trials):
-            [suggestion], state = self.make_recommender({}).suggest(
+            told = [observation for _, observation in played]
+            rng = suggestion_rng(SEED, number)
+            try:
+                [suggestion], state = self.make_recommender({}).suggest(
+                    problem, told, (), state, rng
+                )
+            except SpaceExhausted:
+                break
+            answer = rehearse(
                 problem,
-                [observation for _, observation in played],
-                (),
-                state,
-                suggestion_rng(SEED, number),
+                suggestion.configuration,
+                answers,
+                number=number,
+                fidelity=suggestion.fidelity,
             )
-            answer = rehearse(problem, suggestion.configuration, answers, number=number)
             played.append((suggestion, answer))
         return played
 
@@ -282,8 +309,21 @@ class RecommenderContract:
         configuration = dict(suggestion.configuration)
         assert problem.space.check(configuration) == configuration
         assert SpaceEncoder(problem.space, problem.pins).keeps_pins(configuration)
-        known = {problem.space.key(one.configuration) for one in told}
-        assert suggestion.kind is SuggestionKind.RE_MEASURE or (
-            problem.space.key(configuration) not in known
-        )
+        assert new_or_meant(problem, told, suggestion)
         return configuration
+
+
+def new_or_meant(problem: Problem, told: Sequence[Observation], suggestion: Suggestion) -> bool:
+    """Whether it repeats nothing, or says that it does, and rightly: a window is only lengthened
+    for what was measured, in shorter ones alone, and did not fail; and only what was measured in
+    full is measured again."""
+    key = problem.space.key(suggestion.configuration)
+    before = [one for one in told if problem.space.key(one.configuration) == key]
+    lengths = [one.fidelity for one in before if one.values]
+    match suggestion.kind:
+        case SuggestionKind.LENGTHEN:
+            failed = any(one.failure and one.failure.blames_configuration for one in before)
+            return bool(lengths) and max(lengths) < suggestion.fidelity and not failed
+        case SuggestionKind.RE_MEASURE:
+            return not before or 1.0 in lengths
+    return not before

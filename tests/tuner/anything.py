@@ -125,6 +125,7 @@ def problems(draw: st.DrawFn, *, most: int = 8) -> Problem:
         pins={name: default[name] for name in pinned},
         limits=draw(st.sampled_from([(), limits])),
         budget=draw(st.sampled_from([0, 5, 100])),
+        least_fidelity=draw(st.sampled_from([1.0, 0.2, 0.0])),
     )
 
 
@@ -148,17 +149,23 @@ def configurations(draw: st.DrawFn, problem: Problem) -> dict[str, Value]:
 
 @st.composite
 def observations(draw: st.DrawFn, problem: Problem) -> list[Observation]:
-    """What was seen: failures, repeats, several windows, extreme and equal values."""
+    """What was seen: failures, repeats, several windows, short ones, extreme and equal values."""
     size = draw(st.sampled_from([18, 12, 4, 1, 0]))
     known = draw(st.lists(configurations(problem), min_size=size, max_size=size))
     equal = draw(st.one_of(st.none(), st.none(), VALUES))
     ordinary = draw(st.booleans())
+    lengths = draw(st.sampled_from([(1.0,), (1.0, 1 / 3, 1 / 9), (1 / 9, 0.5)]))
     told = []
     for number in range(len(known) + draw(st.integers(0, len(known) // 2))):
         configuration = known[number % len(known)]
+        fidelity = draw(st.sampled_from(lengths))
         if draw(st.integers(0, 4)) == 0:
             failure = draw(st.sampled_from(FailureKind))
-            told.append(Observation(configuration=configuration, failure=failure, number=number))
+            told.append(
+                Observation(
+                    configuration=configuration, failure=failure, number=number, fidelity=fidelity
+                )
+            )
             continue
         values = st.floats(0.5, 2.0) if ordinary else VALUES
         windows = draw(st.lists(values, min_size=1, max_size=3))
@@ -168,6 +175,7 @@ def observations(draw: st.DrawFn, problem: Problem) -> list[Observation]:
                 values={"cost": tuple(windows) if equal is None else (equal,)},
                 metrics={"memory": draw(st.sampled_from([0.1, 0.9, float("nan")]))},
                 number=number,
+                fidelity=fidelity,
             )
         )
     return told

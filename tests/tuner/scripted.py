@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import Executor
+from dataclasses import replace
 from typing import Any
 
 from knowledge_base import Store
@@ -33,9 +34,11 @@ INSTANCE = "agent-1"
 Measure = Callable[[dict[str, Any], int], float]
 
 
-def describe(*, deterministic: bool = False, direction: Direction) -> dict[str, Any]:
+def describe(
+    *, deterministic: bool = False, direction: Direction, **changes: Any
+) -> dict[str, Any]:
     """What the target's agent would tell of it."""
-    return Description(
+    told = Description(
         kind="scripted",
         version="1",
         hardware={},
@@ -46,7 +49,8 @@ def describe(*, deterministic: bool = False, direction: Direction) -> dict[str, 
         ),
         workload=Workload(name="w"),
         window_seconds=1.0,
-    ).to_dict()
+    )
+    return replace(told, **changes).to_dict()
 
 
 def request(**changes: Any) -> SessionRequest:
@@ -60,7 +64,8 @@ class Scripted:
     """Store, service, worker and a target that answers by a function.
 
     `take_up` is what the target makes of a configuration it is asked for. A measuring function
-    fails the configuration by RuntimeError and the harness by OSError.
+    fails the configuration by RuntimeError and the harness by OSError. `metrics` are what a window
+    reads beside the objective.
     """
 
     def __init__(
@@ -70,6 +75,7 @@ class Scripted:
         self.service = SessionService(store, clock)
         self.worker = Worker(store, clock=clock, executor=executor)
         self.take_up: Callable[[dict[str, Any]], dict[str, Any]] = dict
+        self.metrics: Callable[[], dict[str, float]] = lambda: {"cpu": 1.0}
 
     def target(
         self,
@@ -79,10 +85,11 @@ class Scripted:
         direction: Direction = Direction.MAXIMISE,
         host: str = "elsewhere",
         instance: str = INSTANCE,
+        **changes: Any,
     ) -> None:
-        """Make a target known, and its agent."""
+        """Make a target known, and its agent; `changes` are to its description."""
         target = self.store.targets.describe(
-            name, describe(deterministic=deterministic, direction=direction)
+            name, describe(deterministic=deterministic, direction=direction, **changes)
         )
         self.store.agents.register(
             target_id=target.id,
@@ -108,10 +115,14 @@ class Scripted:
             target.id, instance=instance, incarnation="i", lease_seconds=60
         )
 
-    def answer(self, measure: Measure | None = None) -> Trial | None:
+    def answer(
+        self, measure: Measure | None = None, *, name: str = "t", instance: str = INSTANCE
+    ) -> Trial | None:
         """Take one trial and answer it; None when there is none."""
-        trial = self.lease()
-        return None if trial is None else self.finish(trial, measure or self.measure)
+        trial = self.lease(name, instance=instance)
+        if trial is None:
+            return None
+        return self.finish(trial, measure or self.measure, instance=instance)
 
     def finish(self, trial: Trial, measure: Measure, *, instance: str = INSTANCE) -> Trial:
         """Answer a trial that was taken."""
@@ -135,7 +146,7 @@ class Scripted:
                         started_at=self.clock.now(),
                         seconds=1.0,
                         objectives={"speed": measure(dict(arms[arm]), trial.number)},
-                        metrics=MetricVector.of({"cpu": 1.0}),
+                        metrics=MetricVector.of(self.metrics()),
                     )
                 )
         except RuntimeError as error:
@@ -156,12 +167,14 @@ class Scripted:
             windows=windows,
         ).trial
 
-    def run(self, session: Session, measure: Measure | None = None, rounds: int = 500) -> Session:
-        """Go round until the session has ended."""
+    def run(
+        self, session: Session, measure: Measure | None = None, rounds: int = 500, **whose: str
+    ) -> Session:
+        """Go round until the session has ended; `whose`: as in `answer`."""
         for _ in range(rounds):
             self.worker.step()
             session = self.store.sessions.get(session.id)
             if session.state.ended:
                 return session
-            self.answer(measure)
+            self.answer(measure, **whose)
         raise AssertionError(f"the session did not end: {session.phase}, {session.reason}")

@@ -79,14 +79,17 @@ def holds_for_any_history(name: str, session: Session) -> None:
         return
     suggestions, state = answer
     assert json.loads(json.dumps(state, allow_nan=False)) == state
-    known = {key_of(problem, one.configuration) for one in told}
-    known |= {key_of(problem, one) for one in pending}
+    known: dict[str | None, float] = {}
+    for seen in told:
+        key = key_of(problem, seen.configuration)
+        known[key] = max(known.get(key, 0.0), seen.fidelity if seen.values else 0.0)
+    known |= {key_of(problem, one): 1.0 for one in pending}
     for one in suggestions:
         configuration = dict(one.configuration)
         assert checked(encoder, configuration) == configuration
-        key = problem.space.key(configuration)
-        assert one.kind is SuggestionKind.RE_MEASURE or key not in known
-        known.add(key)
+        assert problem.least_fidelity <= one.fidelity <= 1.0
+        assert new_or_meant(problem, known, one)
+        known[problem.space.key(configuration)] = 1.0
         if one.expected is not None:
             expected = one.expected
             assert all(map(math.isfinite, (expected.low, expected.value, expected.high)))
@@ -95,8 +98,19 @@ def holds_for_any_history(name: str, session: Session) -> None:
     later = suggest(name, (problem, told, in_flight), state)
     if not isinstance(later, type):
         [[again], _] = later
-        key = problem.space.key(again.configuration)
-        assert again.kind is SuggestionKind.RE_MEASURE or key not in known
+        assert new_or_meant(problem, known, again)
+
+
+def new_or_meant(problem: Problem, known: dict[str | None, float], one: Suggestion) -> bool:
+    """Whether it is new, or says what it is instead.
+
+    Args:
+        known: by key the longest windows measured; of what is in flight nothing can be lengthened.
+    """
+    key = problem.space.key(one.configuration)
+    if one.kind is SuggestionKind.LENGTHEN:
+        return 0.0 < known[key] < one.fidelity
+    return one.kind is SuggestionKind.RE_MEASURE or key not in known
 
 
 def there_is_nothing_left(encoder: SpaceEncoder, session: Session, end: type[Exception]) -> None:
@@ -253,8 +267,9 @@ def test_a_memo_changes_nothing(session: Session, data: st.DataObject) -> None:
 def test_a_history_is_finite_and_loses_nothing(session: Session) -> None:
     problem, told, pending = session
     history = History.of(problem, told, pending)
-    assert sum(len(one.numbers) for one in history.outcomes) == len(told)
-    assert sum(len(one.values) for one in history.outcomes) == sum(
+    parts = [(one, *one.shorter.values()) for one in history.outcomes]
+    assert sum(len(one.numbers) for part in parts for one in part) == len(told)
+    assert sum(len(one.values) for part in parts for one in part) == sum(
         len(one.values.get("cost", ())) for one in told
     )
     assert np.isfinite(history.rows).all() and np.isfinite(history.uninformative_rows).all()

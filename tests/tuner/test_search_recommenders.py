@@ -149,7 +149,7 @@ class TestGrid:
         encoder = SpaceEncoder(self.SPACE)
         for stage, size in enumerate([3 * 2 * 3 * 3, 3 * 2 * 5 * 5]):
             grid = Grid(encoder, stage, seed=7)
-            points = {encoder.key(grid.point(number)) for number in range(grid.size)}
+            points = {encoder.key(encoder.decode(grid.row(at))) for at in range(grid.size)}
             assert len(points) == grid.size == size
 
     def test_coarse_values_come_first_and_are_kept(self) -> None:

@@ -24,7 +24,7 @@ from tuner.surrogates.base import Predictor, Vector
 
 LANE = "again"
 
-PROBE_AT = 9
+PROBE_AT = 12
 """With this many configurations measured and nothing known of the noise, one is measured twice."""
 
 SMALLEST_BUDGET = 15

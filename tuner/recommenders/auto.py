@@ -13,17 +13,17 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from tuner.history import History
 from tuner.recommenders import lanes
 from tuner.recommenders.again import may_race, probe, race
 from tuner.recommenders.base import Suggestion
 from tuner.recommenders.forest import ForestRecommender
-from tuner.recommenders.optuna_tpe import TreeParzenRecommender
-from tuner.recommenders.sequential import SequentialRecommender, State
+from tuner.recommenders.parzen import by_density
+from tuner.recommenders.sequential import State
 from tuner.recommenders.start import LEAST_MEASURED, propose_start
-from tuner.surrogates.fitting import fit_gaussian_process
+from tuner.recommenders.weighed import WeighingRecommender
+from tuner.surrogates.fitting import EarlierFit, fit_gaussian_process
 from tuner.surrogates.transfer import (
     AGREEMENT_NEEDED,
     AGREEMENT_REGAINED,
@@ -47,7 +47,7 @@ def default_lanes() -> tuple[Lane, ...]:
     """The lanes, the one that led on recorded tables with the most credit."""
     return (
         Lane(name="model", search=lanes.by_gaussian_process, won=4.0, lost=4.0),
-        Lane(name="parzen", search=TreeParzenRecommender().search, won=1.0, lost=3.0),
+        Lane(name="parzen", search=by_density, won=4.0, lost=4.0),
         Lane(name="trees", search=ForestRecommender().search, won=0.5, lost=3.0),
         Lane(name="neighbour", search=lanes.by_neighbour, won=1.0, lost=3.0),
         Lane(name="random", search=lanes.by_chance, won=0.25, lost=3.0),
@@ -61,7 +61,7 @@ start design's, which can contradict them."""
 TAUGHT_LANE = Lane(name=lanes.SOURCES, search=lanes.by_gaussian_process, won=8.0, lost=4.0)
 
 
-class AutoRecommender(SequentialRecommender):
+class AutoRecommender(WeighingRecommender):
     """Start, then the lane that a bandit picks; the state keeps whose turn a trial was.
 
     Where the problem has a history, its sources take turns with the start design at first, and
@@ -77,7 +77,7 @@ class AutoRecommender(SequentialRecommender):
         super().__init__(options)
         self._lanes = default_lanes()
 
-    def propose(
+    def propose_one(
         self, history: History, state: State, rng: np.random.Generator
     ) -> tuple[Suggestion, State]:
         sources = Sources.of(history.problem, state)
@@ -136,8 +136,12 @@ class AutoRecommender(SequentialRecommender):
         racing = may_race(history)
         model = None
         if racing or lane.name == lanes.MODEL:
-            model = fit_gaussian_process(history, start=_parameters(state))
-            state = {**state, "process": model.surrogate.parameters.tolist()}
+            # Objectives weighed anew are another function.
+            kept = state.get("process") if history.aim is None else None
+            model = fit_gaussian_process(
+                history, start=EarlierFit.from_dict(kept) if kept else None
+            )
+            state = {**state, "process": model.fit.to_dict()}
         if lane.name == lanes.SOURCES and learnt is not None:
             suggestion = lanes.by_sources(history, learnt, rng)
         elif lane.name == lanes.MODEL and model is not None:
@@ -176,21 +180,17 @@ class AutoRecommender(SequentialRecommender):
         return lanes_now[int(np.argmax(draws))]
 
 
-def _parameters(state: State) -> NDArray[np.float64] | None:
-    """Where the last fit ended; None before there was one."""
-    kept = state.get("process")
-    return np.array(kept, float) if kept else None
-
-
 def wins(history: History, turns: list[tuple[str, str]]) -> dict[str, tuple[int, int]]:
     """Lane -> (turns won, turns with a result)."""
     lane_of = dict(turns)
-    record: dict[str, tuple[int, int]] = {}
+    costs = [
+        cost if one.acceptable else np.inf
+        for one, cost in zip(history.outcomes, history.outcome_costs.tolist(), strict=True)
+    ]
     best = np.inf
-    for one in history.outcomes:
-        cost = float(history.costs_of(one).mean()) if one.acceptable else np.inf
-        won = cost < best
-        best = min(best, cost)
+    record: dict[str, tuple[int, int]] = {}
+    for one, cost in zip(history.outcomes, costs, strict=True):
+        won, best = cost < best, min(best, cost)
         lane = lane_of.get(digest(one.key))
         if lane is not None:
             before = record.get(lane, (0, 0))
@@ -200,4 +200,4 @@ def wins(history: History, turns: list[tuple[str, str]]) -> dict[str, tuple[int,
 
 def digest(key: str) -> str:
     """Short, for the state is stored with every trial."""
-    return hashlib.sha256(key.encode()).hexdigest()[:12]
+    return hashlib.blake2b(key.encode(), digest_size=6).hexdigest()

@@ -25,13 +25,23 @@ from targets.space import KnobSpace
 
 
 class SuggestionKind(StrEnum):
-    """Why a configuration is tried."""
+    """Why a configuration is tried. `lengthen`: seen in a shorter window, and promising there."""
 
     BASELINE = "baseline"
     EXPLORE = "explore"
     EXPLOIT = "exploit"
     RE_MEASURE = "re-measure"
     WARM_START = "warm-start"
+    LENGTHEN = "lengthen"
+
+
+def check_fidelity(owner: str, fidelity: float) -> None:
+    """Raises ValueError unless it is a share of a full window's length: above 0, at most 1."""
+    if not 0.0 < fidelity <= 1.0:
+        raise ValueError(
+            f"{owner} has fidelity={fidelity}, which is a share of a full window's length: give a "
+            "number above 0, and 1 for a full window"
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,11 +56,15 @@ class Limit:
 
 @dataclass(frozen=True, kw_only=True)
 class PastTask:
-    """What is known of another session: its space and what it saw. Names a mapping by name."""
+    """What is known of another session: its space and what it saw. Names a mapping by name.
+
+    `context` is that session's workload, as `Problem.context` is this one's.
+    """
 
     name: str
     space: KnobSpace
     observations: tuple[Observation, ...]
+    context: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,7 +72,9 @@ class Problem:
     """What is to be solved; the same during a session.
 
     `pins` are knobs fixed by the owner: every suggestion carries exactly these values.
-    `budget` is the number of search trials in all, the baseline not counted; 0 when unknown.
+    `budget` is the number of search trials in all, the baseline not counted; 0 when unknown. A
+    trial in a shorter window takes its share of one. `least_fidelity` is the shortest window that
+    can be measured, as a share of a full one; 1 where windows cannot be shortened.
     """
 
     space: KnobSpace
@@ -68,6 +84,7 @@ class Problem:
     budget: int = 0
     context: Mapping[str, float] = field(default_factory=dict)
     history: tuple[PastTask, ...] = ()
+    least_fidelity: float = 1.0
 
     @property
     def objective(self) -> Objective:
@@ -80,7 +97,9 @@ class Observation:
     """One configuration with its windows' values, or a typed failure.
 
     `values`: per objective name, one value a window. A configuration tried twice gives two
-    observations with equal configurations. `number` is the trial's.
+    observations with equal configurations. `number` is the trial's. `fidelity` is the windows'
+    share of a full window's length: what was seen in less is never taken for what a full one shows
+    (`History`), but a failure is a failure. Raises ValueError where it is no such share.
     """
 
     configuration: Configuration
@@ -88,6 +107,10 @@ class Observation:
     failure: FailureKind | None = None
     metrics: Mapping[str, float] = field(default_factory=dict)
     number: int = -1
+    fidelity: float = 1.0
+
+    def __post_init__(self) -> None:
+        check_fidelity(f"observation of trial {self.number}", self.fidelity)
 
     def refuse_not_finite(self) -> None:
         """Raises ValueError when a value is not finite: such a trial is told as a failure."""
@@ -111,13 +134,20 @@ class Expectation:
 
 @dataclass(frozen=True, kw_only=True)
 class Suggestion:
-    """One configuration to try, and why; `reason` is shown to users as it is."""
+    """One configuration to try, and why; `reason` is shown to users as it is.
+
+    `fidelity` is the share of a full window's length to measure; else ValueError is raised.
+    """
 
     configuration: Configuration
     kind: SuggestionKind
     lane: str
     reason: str
     expected: Expectation | None = None
+    fidelity: float = 1.0
+
+    def __post_init__(self) -> None:
+        check_fidelity(f"suggestion of lane {self.lane}", self.fidelity)
 
     def to_dict(self) -> dict[str, Any]:
         """A JSON-able form."""
@@ -133,6 +163,7 @@ class Suggestion:
                 "low": self.expected.low,
                 "high": self.expected.high,
             },
+            "fidelity": self.fidelity,
         }
 
 
@@ -169,9 +200,10 @@ class Recommender(ABC):
         """The next `count` configurations and the state to keep.
 
         Every suggestion is in the space, keeps all constraints and pins, and repeats neither an
-        observed nor a pending configuration unless its kind is RE_MEASURE. There are fewer than
-        `count` only where a finite space has no more. `state` is what the last call returned,
-        `{}` at first; a lost state must not end a session.
+        observed nor a pending configuration unless its kind is RE_MEASURE; or LENGTHEN, for what
+        was measured in shorter windows only and is not pending. No fidelity is below the problem's
+        least. There are fewer than `count` only where a finite space has no more. `state` is what
+        the last call returned, `{}` at first; a lost state must not end a session.
 
         Raises:
             SpaceExhausted: every configuration of a finite space was tried.

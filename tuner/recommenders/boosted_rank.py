@@ -11,7 +11,6 @@ import math
 
 import numpy as np
 
-from targets.knobs import Value
 from targets.settings import Setting
 from tuner.history import History
 from tuner.recommenders.base import Suggestion, SuggestionKind
@@ -19,8 +18,8 @@ from tuner.recommenders.lanes import by_chance
 from tuner.recommenders.sequential import SequentialRecommender, State
 from tuner.recommenders.start import propose_start
 from tuner.recommenders.wording import moves
-from tuner.repair import repair
-from tuner.sampling import neighbours
+from tuner.repair import repaired_rows
+from tuner.sampling import neighbour_rows
 from tuner.space import Rows, SpaceEncoder
 from tuner.surrogates.acceptability import Acceptability
 from tuner.surrogates.base import Vector
@@ -43,7 +42,7 @@ SHORTLIST = 400
 """The best met by the model's score are also asked how likely they are to work."""
 
 LOOKED_AT = 120
-"""The best of these are decoded, mended and compared."""
+"""The best of these are mended and compared."""
 
 BATCH = 8
 """A trial is to differ from those of its batch, told or in flight; AutoTVM measures 64 at once."""
@@ -92,29 +91,32 @@ class BoostedRankRecommender(SequentialRecommender):
 
         met = anneal(history, model, rng)[:SHORTLIST]
         pool = _new(history, met[np.argsort(-worth_of(met), kind="stable")], rng)
-        if not pool:
+        if not len(pool):
             return by_chance(history, rng)
-        rows = history.encoder.encode_many(pool)
-        worth, novelty = worth_of(rows), newness(history.encoder, rows, _batch(history))
+        worth, novelty = worth_of(pool), newness(history.encoder, pool, _batch(history))
         place = int((worth + float(self.options["diversity"]) * novelty).argmax())
         eligible = history.acceptable if history.acceptable.any() else slice(None)
         ahead = float(worth[place] - model.score(history.rows[eligible]).max())
+        chosen = history.encoder.decode(pool[place])
         return Suggestion(
-            configuration=pool[place],
+            configuration=chosen,
             kind=SuggestionKind.EXPLOIT if ahead >= 0 else SuggestionKind.EXPLORE,
             lane=self.name,
             reason=f"Boosted ranking: {1 / (1 + math.exp(-ahead)):.0%} odds against the best, "
             f"{novelty[place]:.0%} of its values not among the latest. "
-            f"{moves(history, pool[place])}",
+            f"{moves(history, chosen)}",
         )
 
 
 def _fit(history: History, rng: np.random.Generator) -> RankBoost:
+    """What is in flight is taken for as bad as the worst measured, so that a batch is not one point
+    and its neighbours (the constant liar of Ginsbourger, Le Riche and Carraro, 2010)."""
     places = best_and_latest(history, LARGEST_FIT)
+    costs, in_flight = history.costs[places], history.in_flight_rows
     return RankBoost.fit(
         history.encoder,
-        history.rows[places],
-        history.costs[places],
+        np.vstack((history.rows[places], in_flight)),
+        np.concatenate((costs, np.full(len(in_flight), costs.max()))),
         seed=int(rng.integers(2**31)),
     )
 
@@ -177,12 +179,12 @@ def _batch(history: History) -> Rows:
     return np.vstack((history.uninformative_rows, history.rows[latest]))
 
 
-def _new(history: History, rows: Rows, rng: np.random.Generator) -> list[dict[str, Value]]:
-    """The first of the rows as feasible configurations not seen before; else neighbours."""
-    encoder = history.encoder
-    mended = [repair(encoder, encoder.decode(row), rng) for row in rows[:LOOKED_AT].tolist()]
-    found = {encoder.key(one): one for one in mended if one is not None}
-    new = history.unseen(found.values())
-    if new:
+def _new(history: History, rows: Rows, rng: np.random.Generator) -> Rows:
+    """The first of the rows, made feasible, that were not seen before; else their neighbours."""
+    known = history.seen_rows
+    mended = repaired_rows(history.encoder, rows[:LOOKED_AT], rng)
+    new = mended[known.fresh(mended, canonical=True)]
+    if len(new):
         return new
-    return history.unseen(near for one in found.values() for near in neighbours(encoder, one))
+    near = [neighbour_rows(history.encoder, row, avoid=known) for row in mended]
+    return np.vstack((new, *near))

@@ -9,12 +9,13 @@ from tuner.history import History
 from tuner.recommenders.base import Suggestion
 from tuner.recommenders.lanes import by_chance
 from tuner.recommenders.search import suggest_by
-from tuner.recommenders.sequential import SequentialRecommender, State
+from tuner.recommenders.sequential import State
 from tuner.recommenders.start import propose_start
+from tuner.recommenders.weighed import WeighingRecommender
 from tuner.surrogates.regression_forest import fit_regression_forest
 
 
-class ForestRecommender(SequentialRecommender):
+class ForestRecommender(WeighingRecommender):
     """A random forest with expected improvement, interleaved with random configurations.
 
     Improvement is sought among random configurations and the neighbours of the best, then climbed
@@ -34,7 +35,7 @@ class ForestRecommender(SequentialRecommender):
         ),
     )
 
-    def propose(
+    def propose_one(
         self, history: History, state: State, rng: np.random.Generator
     ) -> tuple[Suggestion, State]:
         return propose_start(history, state, rng) or (self.search(history, rng), state)

@@ -7,12 +7,13 @@ import numpy as np
 from tuner.history import History
 from tuner.recommenders.base import Suggestion
 from tuner.recommenders.search import suggest_by
-from tuner.recommenders.sequential import SequentialRecommender, State
+from tuner.recommenders.sequential import State
 from tuner.recommenders.start import propose_start
+from tuner.recommenders.weighed import WeighingRecommender
 from tuner.surrogates.fitting import fit_gaussian_process
 
 
-class GaussianProcessRecommender(SequentialRecommender):
+class GaussianProcessRecommender(WeighingRecommender):
     """A process that adds up what each knob does alone and what knobs do together; `auto`'s
     leading lane by itself."""
 
@@ -23,7 +24,7 @@ class GaussianProcessRecommender(SequentialRecommender):
         "Hvarfner et al., ICML 2024"
     )
 
-    def propose(
+    def propose_one(
         self, history: History, state: State, rng: np.random.Generator
     ) -> tuple[Suggestion, State]:
         started = propose_start(history, state, rng)

@@ -10,14 +10,15 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from targets.knobs import Value
 from tuner.axes import Axis, ColumnKind, OrderedAxis
 from tuner.history import History
 from tuner.recommenders.base import Suggestion, SuggestionKind
 from tuner.recommenders.sequential import SequentialRecommender, State
-from tuner.repair import repair
-from tuner.sampling import sample
+from tuner.repair import repaired_row
+from tuner.sampling import sample_rows
 from tuner.space import SpaceEncoder
 
 FIRST_VALUES = 3
@@ -45,25 +46,26 @@ class GridRecommender(SequentialRecommender):
     ) -> tuple[Suggestion, State]:
         kept = state.get("grid") or {"seed": int(rng.integers(2**31)), "stage": 0, "place": 0}
         seed, stage, place = int(kept["seed"]), int(kept["stage"]), int(kept["place"])
-        configuration: dict[str, Value] | None = None
-        grid = Grid(history.encoder, stage, seed=seed)
+        encoder, known = history.encoder, history.seen_rows
+        chosen: NDArray[np.float64] | None = None
+        grid = Grid(encoder, stage, seed=seed)
         for _ in range(TRIES + len(history.seen)):
             if place >= grid.size:
                 if grid.finest:
                     break
                 stage, place = stage + 1, 0
-                grid = Grid(history.encoder, stage, seed=seed)
-            point = repair(history.encoder, grid.point(place), rng)
+                grid = Grid(encoder, stage, seed=seed)
+            row = repaired_row(encoder, grid.row(place), rng)
             place += 1
-            if point is not None and history.encoder.key(point) not in history.seen:
-                configuration = point
+            if row is not None and not known.holds(row[None, :], canonical=True)[0]:
+                chosen = row
                 break
         reason = f"Grid, stage {stage + 1}, point {place} of {grid.size}: {grid.words}."
-        if configuration is None:
-            [configuration] = sample(history.encoder, 1, rng, avoid=history.seen)
+        if chosen is None:
+            [chosen] = sample_rows(encoder, 1, rng, avoid=known)
             reason = "Grid: the points that come next were tried or mend to tried ones, so another."
         suggestion = Suggestion(
-            configuration=configuration,
+            configuration=encoder.decode(chosen),
             kind=SuggestionKind.EXPLORE,
             lane=self.name,
             reason=reason,
@@ -86,15 +88,19 @@ class Grid:
     """
 
     def __init__(self, encoder: SpaceEncoder, stage: int, *, seed: int) -> None:
-        self._encoder = encoder
-        values = {name: values_of(axis, stage) for name, axis in encoder.axes.items()}
-        self._values = dict(sorted(values.items(), key=lambda item: -len(item[1])))
-        counts = [len(one) for one in self._values.values()]
+        axes = list(encoder.axes.values())
+        self._places = [axis.positions(values_of(axis, stage)) for axis in axes]
+        self._order = sorted(range(len(axes)), key=lambda column: -len(self._places[column]))
+        counts = [len(self._places[column]) for column in self._order]
         self.size = math.prod(counts)
         self.finest = stage + 1 >= STAGES or all(
-            len(values[name]) >= axis.count for name, axis in encoder.axes.items()
+            len(places) >= axis.count for places, axis in zip(self._places, axes, strict=True)
         )
-        ordered = [len(values[name]) for name, one in encoder.axes.items() if _is_ordered(one)]
+        ordered = [
+            len(places)
+            for places, axis in zip(self._places, axes, strict=True)
+            if axis.kind is ColumnKind.ORDERED
+        ]
         self.words = (
             f"up to {max(ordered)} values of each ordered knob" if ordered else "every level"
         )
@@ -108,17 +114,18 @@ class Grid:
             [int(share * count) for share in row] for row, count in zip(draws, counts, strict=True)
         ]
 
-    def point(self, number: int) -> dict[str, Value]:
-        """The configuration with a number below `size`; it may break constraints."""
+    def row(self, number: int) -> NDArray[np.float64]:
+        """(n_columns,): the point with a number below `size`; it may break constraints."""
         number = (self._offset + number * self._stride) % self.size
         digits: list[int] = []
-        chosen: dict[str, Value] = {}
-        for mixing, (name, values) in zip(self._mixing, self._values.items(), strict=True):
-            number, digit = divmod(number, len(values))
+        row = np.empty(len(self._order))
+        for mixing, column in zip(self._mixing, self._order, strict=True):
+            places = self._places[column]
+            number, digit = divmod(number, len(places))
             turned = digit + sum(a * q for a, q in zip(mixing, digits, strict=False))
-            chosen[name] = values[turned % len(values)]
+            row[column] = places[turned % len(places)]
             digits.append(digit)
-        return self._encoder.pinned({**self._encoder.space.default(), **chosen})
+        return row
 
 
 def values_of(axis: Axis, stage: int) -> Sequence[Value]:
@@ -134,7 +141,3 @@ def values_of(axis: Axis, stage: int) -> Sequence[Value]:
     start = axis.special_share
     places = (start + (1.0 - start) * step / steps for step in range(steps + 1))
     return tuple(dict.fromkeys((*axis.special, *map(axis.value, places))))
-
-
-def _is_ordered(axis: Axis) -> bool:
-    return axis.kind is ColumnKind.ORDERED

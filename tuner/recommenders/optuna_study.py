@@ -7,6 +7,7 @@ way to a neighbour, for its samplers know no constraints and come back to the sa
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -138,9 +139,15 @@ def distribution_of(column: Column) -> BaseDistribution:
 def parameters_of(
     encoder: SpaceEncoder, configuration: Configuration, *, whole: bool = False
 ) -> Parameters:
-    """The active free knobs, in the sampler's terms; all of them where `whole`."""
+    """The active free knobs, in the sampler's terms; all of them where `whole`.
+
+    A knob whose value is none of its levels, as what is in flight may have it, is left out.
+    """
     parameters: Parameters = {}
-    for column, position in zip(encoder.columns, encoder.encode(configuration), strict=True):
+    [row] = encoder.places(encoder.table([configuration]))
+    for column, position in zip(encoder.columns, row.tolist(), strict=True):
+        if math.isnan(position):
+            continue
         if not whole and not encoder.space.is_active(column.knob, configuration):
             continue
         if column.kind is ColumnKind.CATEGORICAL:

@@ -12,6 +12,8 @@ from scipy.special import ndtr
 from targets.knobs import Value
 from tuner.history import History
 from tuner.recommenders.base import Expectation, Suggestion, SuggestionKind
+from tuner.recommenders.climbing import climbed
+from tuner.recommenders.subspace import Subspace
 from tuner.recommenders.wording import forecast, moves
 from tuner.sampling import neighbour_rows, sample_rows
 from tuner.space import Rows
@@ -56,18 +58,40 @@ class Scorer:
 
     @classmethod
     def of(cls, history: History, model: Predictor, rng: np.random.Generator) -> Scorer:
-        """What counts as improvement is what beats the model's word on the best, not luck."""
+        """What counts as improvement is what beats the model's word on the best, not luck.
+
+        What is in flight is believed to come to what the model says, if it is likely to work: else
+        all around it would still seem an improvement, and a batch be one point and its neighbours.
+        """
+        acceptability = Acceptability.fit(history, seed=int(rng.integers(2**31)))
         costs, _ = model.predict(history.rows)
         eligible = history.acceptable if history.acceptable.any() else np.ones(len(costs), bool)
+        best = costs[eligible].min()
+        in_flight = history.in_flight_rows
+        if len(in_flight):
+            in_flight = in_flight[acceptability.chance(in_flight) > 0.5]
+        if len(in_flight):
+            best = min(best, model.predict(in_flight)[0].min())
         return cls(
             history=history,
             model=model,
-            acceptability=Acceptability.fit(history, seed=int(rng.integers(2**31))),
-            best_cost=float(costs[eligible].min()),
+            acceptability=acceptability,
+            best_cost=float(best),
         )
 
+    @property
+    def feasibility_first(self) -> bool:
+        """Whether there are limits, and nothing measured keeps them."""
+        return bool(self.acceptability.limits) and not self.history.acceptable.any()
+
     def scores(self, rows: Rows) -> Vector:
-        """(n,): higher is better, at rows (n, n_columns)."""
+        """(n,): higher is better, at rows (n, n_columns).
+
+        While nothing measured keeps the limits, only the chance to keep them counts (Gelbart, Snoek
+        and Adams, UAI 2014, section 3.2).
+        """
+        if self.feasibility_first:
+            return self.acceptability.log_chance(rows)
         mean, sd = self.model.predict(rows)
         chance = self.acceptability.chance(rows)
         # Beyond a cliff a model promises so much that even a small chance would be taken, again
@@ -84,23 +108,34 @@ def expected_improvement(mean: Vector, sd: Vector, best: float) -> Vector:
 
 
 def choose(
-    scorer: Scorer, rng: np.random.Generator, *, also: Candidates | None = None
+    scorer: Scorer,
+    rng: np.random.Generator,
+    *,
+    also: Candidates | None = None,
+    within: Subspace | None = None,
 ) -> NDArray[np.float64]:
     """(n_columns,): the row of the configuration, not seen before, that scores best.
 
     Args:
         also: candidates beside those that are drawn.
+        within: the part of a wide space to search; None for all of it.
 
     Raises:
         SpaceExhausted: there is none left.
     """
     history = scorer.history
-    pool = candidates(history, rng)
+    pool = np.empty((0, history.encoder.n_columns))
+    if within:
+        pool = within.candidates(history, rng, count=RANDOM_CANDIDATES)
+    if not len(pool):
+        pool = candidates(history, rng)
     if also:
         pool = np.vstack((pool, history.encoder.encode_many(history.unseen(also))))
     scores = scorer.scores(pool)
     place = int(scores.argmax())
     chosen, score = pool[place], scores[place]
+    if within:
+        return climbed(history, scorer.scores, chosen, columns=within.columns)
     for _ in range(CLIMBS):
         near = neighbour_rows(history.encoder, chosen, avoid=history.seen_rows)
         scores = scorer.scores(near) if len(near) else np.array([-np.inf])
@@ -148,20 +183,30 @@ def suggest_by(
         SpaceExhausted: there is none left.
     """
     scorer = Scorer.of(history, model, rng)
-    row = choose(scorer, rng, also=also)[None, :]
+    # Where nothing keeps the limits yet, what is good says little about where to look.
+    within = None if scorer.feasibility_first else Subspace.of(history, model, rng)
+    row = choose(scorer, rng, also=also, within=within)[None, :]
     [chosen] = history.encoder.decode_many(row)
     [cost], [sd] = model.predict(row)
     [chance] = scorer.acceptability.chance(row)
     exploits = cost < scorer.best_cost
     low, high = cost - INTERVAL_SDS * sd, cost + INTERVAL_SDS * sd
     ends = history.scale.value(low), history.scale.value(high)
+    hopes = f"expected {forecast(history.scale, scorer.best_cost, cost, low, high)}"
+    if history.aim is not None:
+        odds = float(ndtr((scorer.best_cost - cost) / sd))
+        hopes = f"{odds:.0%} likely to beat all that was measured, so weighed"
+    if not exploits:
+        hopes += ", but uncertain enough to be worth a trial"
+    works = "work and keep the limits" if scorer.acceptability.limits else "work at all"
+    if scorer.feasibility_first:
+        hopes = "nothing measured keeps the limits yet, and this is likeliest to"
     return Suggestion(
         configuration=chosen,
         kind=SuggestionKind.EXPLOIT if exploits else SuggestionKind.EXPLORE,
         lane=lane,
-        reason=f"{by}: expected {forecast(history.scale, scorer.best_cost, cost, low, high)}"
-        f"{'' if exploits else ', but uncertain enough to be worth a trial'}"
-        f"{'' if chance > SURE else f', {chance:.0%} likely to work at all'}. "
-        f"{moves(history, chosen)}",
+        reason=f"{by}: {hopes}"
+        f"{'' if chance > SURE else f', {chance:.0%} likely to {works}'}. "
+        f"{within.words if within else ''}{moves(history, chosen)}",
         expected=Expectation(value=history.scale.value(cost), low=min(ends), high=max(ends)),
     )

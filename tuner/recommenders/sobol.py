@@ -8,7 +8,8 @@ from targets.knobs import Value
 from tuner.history import History
 from tuner.recommenders.base import Suggestion, SuggestionKind
 from tuner.recommenders.sequential import SequentialRecommender, State
-from tuner.sampling import repair, sample, sobol
+from tuner.repair import repaired_row
+from tuner.sampling import sample_rows, sobol
 
 POINTS = 64
 """Points of the sequence looked at for one that was not seen, before a random one is taken."""
@@ -41,8 +42,9 @@ def _next(
     """The next point that is new, and the place behind it."""
     encoder = history.encoder
     for index in range(place, place + POINTS):
-        [row] = sobol(encoder, index, seed=seed)
-        configuration = repair(encoder, encoder.decode(row), rng)
-        if configuration is not None and encoder.key(configuration) not in history.seen:
-            return configuration, index + 1
-    return sample(encoder, 1, rng, avoid=history.seen)[0], place + POINTS
+        [point] = sobol(encoder, index, seed=seed)
+        row = repaired_row(encoder, point, rng)
+        if row is not None and not history.seen_rows.holds(row[None, :], canonical=True)[0]:
+            return encoder.decode(row), index + 1
+    [row] = sample_rows(encoder, 1, rng, avoid=history.seen_rows)
+    return encoder.decode(row), place + POINTS

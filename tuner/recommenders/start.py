@@ -8,6 +8,7 @@ from targets.knobs import Configuration
 from tuner.history import History
 from tuner.recommenders.base import Suggestion, SuggestionKind
 from tuner.recommenders.sequential import State
+from tuner.recommenders.subspace import WIDE
 from tuner.sampling import latin_hypercube, repair, sample
 
 LANE = "start"
@@ -42,7 +43,13 @@ def propose_start(
     if (given >= size or known) and len(history.measured) >= LEAST_MEASURED:
         return None
     place = min(given, size)
-    if place < size:
+    configuration = _default(history, rng) if place == 0 else None
+    if configuration is not None:
+        reason = (
+            f"Start, point 1 of {size}: the default, for of so many knobs most stand well "
+            "there already."
+        )
+    elif place < size:
         reason = (
             f"Start, point {place + 1} of {size}: spread evenly over the space, "
             "because too little is known yet to prefer any part of it."
@@ -53,12 +60,29 @@ def propose_start(
             f"and it takes {LEAST_MEASURED} to learn from."
         )
     suggestion = Suggestion(
-        configuration=_point(history, rng, seed=int(kept["seed"]), place=place, size=size),
+        configuration=configuration
+        or _point(history, rng, seed=int(kept["seed"]), place=place, size=size),
         kind=SuggestionKind.EXPLORE,
         lane=LANE,
         reason=reason,
     )
     return suggestion, {**state, "start": {**kept, "given": given + 1}}
+
+
+def _default(history: History, rng: np.random.Generator) -> Configuration | None:
+    """A wide space's default, mended if it breaks a constraint; None where it was seen.
+
+    In spaces of 80 knobs of which most were best at their default, it was 0.41 of the way from the
+    best known to the average random configuration, and the best of six random ones 0.70; where
+    defaults were drawn at random it cost one trial.
+    """
+    encoder = history.encoder
+    if encoder.n_columns <= WIDE:
+        return None
+    configuration = repair(encoder, encoder.space.default(), rng)
+    if configuration is None or encoder.key(configuration) in history.seen:
+        return None
+    return configuration
 
 
 def _point(

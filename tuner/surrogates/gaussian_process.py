@@ -156,12 +156,10 @@ class GaussianProcess:
     def _features(self, rows: Rows) -> Rows:
         """Columns whose squared differences add up to the weighted distance."""
         ordered = self.levels == 0
-        parts = [rows[:, ordered] * self.weights[ordered]]
-        for column in np.flatnonzero(self.levels):
-            hot = rows[:, [column]] == np.arange(self.levels[column])
-            # Two levels' one-hot vectors are sqrt(2) apart.
-            parts.append(hot * (self.weights[column] / math.sqrt(2.0)))
-        return np.hstack(parts)
+        leveled, level = _every_level(self.levels)
+        # Two levels' one-hot vectors are sqrt(2) apart.
+        hot = (rows[:, leveled] == level) * (self.weights[leveled] / math.sqrt(2.0))
+        return np.hstack((rows[:, ordered] * self.weights[ordered], hot))
 
     def _covariance(self, rows: Rows, others: Rows) -> Rows:
         joint = self.signal * _matern(cdist(self._features(rows), self._features(others)))
@@ -169,9 +167,8 @@ class GaussianProcess:
 
     def _own(self, rows: Rows) -> Rows:
         """(n, n_features): what columns do by themselves, weighted by their shares."""
-        features = _own_features(rows, self.levels)
-        roots = np.sqrt(self.shares)
-        return np.hstack([root * own for root, own in zip(roots, features, strict=True)])
+        features, columns = _own_features(rows, self.levels)
+        return features * np.sqrt(self.shares)[columns]
 
     def _cross(self, rows: Rows) -> tuple[Rows, Rows]:
         cross = self._covariance(rows, self.rows)
@@ -209,18 +206,26 @@ def _squared_differences(rows: Rows, categorical: NDArray[np.bool_]) -> NDArray[
     return np.ascontiguousarray(np.moveaxis(differences, 2, 0))
 
 
-def _own_features(rows: Rows, levels: NDArray[np.int_]) -> list[Rows]:
-    """For each column (n, n_features): a function of that column alone is a weighted sum of them.
+def _every_level(levels: NDArray[np.int_]) -> tuple[NDArray[np.int_], NDArray[np.int_]]:
+    """The categorical columns, each as often as it has levels, and which level is meant."""
+    columns = np.repeat(np.arange(len(levels)), levels)
+    return columns, np.arange(len(columns)) - np.repeat(np.cumsum(levels) - levels, levels)
+
+
+def _own_features(rows: Rows, levels: NDArray[np.int_]) -> tuple[Rows, NDArray[np.int_]]:
+    """(n, n_features), and (n_features,) whose column's each is: a function of a column alone is a
+    weighted sum of that column's features.
 
     A level has a feature to itself. An ordered column's are those of a Matern process seen at a few
     knots (Nystroem), so that its covariance is a product of two thin matrices.
     """
-    return [
-        (rows[:, [column]] == np.arange(count)).astype(float)
-        if count
-        else _matern(np.abs(rows[:, [column]] - _KNOTS) / _ADDITIVE_LENGTH) @ _KNOTS_ROOT
-        for column, count in enumerate(levels)
-    ]
+    ordered = np.flatnonzero(levels == 0)
+    knots = _matern(np.abs(rows[:, ordered, None] - _KNOTS) / _ADDITIVE_LENGTH) @ _KNOTS_ROOT
+    leveled, level = _every_level(levels)
+    features = np.hstack(
+        (knots.reshape(len(rows), len(ordered) * len(_KNOTS)), rows[:, leveled] == level)
+    )
+    return features, np.concatenate((np.repeat(ordered, len(_KNOTS)), leveled))
 
 
 @dataclass(frozen=True)
@@ -274,7 +279,9 @@ class _Likelihood:
     def of(
         cls, rows: Rows, targets: Vector, *, levels: NDArray[np.int_], counts: Vector
     ) -> _Likelihood:
-        own = np.array([one @ one.T for one in _own_features(rows, levels)])
+        features, columns = _own_features(rows, levels)
+        each = (features[:, columns == column] for column in range(len(levels)))
+        own = np.array([one @ one.T for one in each])
         return cls(_squared_differences(rows, levels > 0), own, targets, counts)
 
     def __call__(self, parameters: Vector) -> tuple[float, Vector]:

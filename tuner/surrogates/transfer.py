@@ -20,7 +20,7 @@ from scipy.optimize import lsq_linear
 from scipy.stats import rankdata
 
 from targets.errors import InvalidKnob
-from targets.knobs import Knob, Value
+from targets.knobs import Knob, KnobType, Value
 from tuner.history import History
 from tuner.recommenders.base import PastTask, Problem
 from tuner.space import Rows, SpaceEncoder
@@ -126,7 +126,8 @@ def carried(knob: Knob, configuration: Mapping[str, Value], otherwise: Value) ->
     if isinstance(value, str | bool):
         return otherwise
     if knob.is_number and knob.low is not None and knob.high is not None:
-        return knob.check(min(max(value, math.ceil(knob.low)), math.floor(knob.high)))
+        near = min(max(value, knob.low), knob.high)
+        return knob.check(round(near) if knob.type is KnobType.INTEGER else near)
     numbers = [level for level in knob.levels if not isinstance(level, str | bool)]
     return min(numbers, key=lambda level: abs(level - value)) if numbers else otherwise
 
