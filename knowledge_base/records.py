@@ -170,6 +170,11 @@ class NewTrial:
     recommender: Mapping[str, Any] = field(default_factory=dict)
     timeout_seconds: float = 600.0
 
+    @property
+    def fidelity(self) -> float:
+        """How long its windows are, as a share of full ones."""
+        return float(self.suggestion.get("fidelity", 1.0))
+
 
 @dataclass(frozen=True, kw_only=True)
 class Trial(NewTrial):

@@ -1,7 +1,8 @@
 """Retention: what old history is reduced to, so that the knowledge base does not grow for ever.
 
-Metric vectors are nearly all of its size; they are reduced and nothing else is. Objective values,
-contamination, trials, sessions and events stay as they were recorded, for ever.
+Metric vectors are nearly all of its size; they are reduced, and artefacts that newer versions have
+replaced are dropped. Objective values, contamination, trials, sessions and events stay as they were
+recorded, for ever.
 """
 
 from __future__ import annotations
@@ -10,17 +11,26 @@ import logging
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from sqlalchemy import orm, select
+from sqlalchemy import func, orm, select
 
 from knowledge_base.engine import Database, one_at_a_time
 from knowledge_base.errors import InvalidRecord
 from knowledge_base.repositories.leases import UNENDED_STATES
-from knowledge_base.schema import MetricMeanRow, ReportRow, SessionRow, TrialRow, WindowRow
+from knowledge_base.schema import (
+    ArtefactRow,
+    MetricMeanRow,
+    ReportRow,
+    SessionRow,
+    TrialRow,
+    WindowRow,
+)
 from knowledge_base.vectors import VectorReader, VectorWriter, mean
 from targets.clock import Clock
 
 HOUR = timedelta(hours=1)
 LONGEST_KEEP_DAYS = 36_500
+VERSIONS_KEPT = 3
+"""Of an artefact: the newest, and two to see how it came about."""
 TRIALS_A_TRANSACTION = 50
 """Few enough that agents and workers, who wait meanwhile on SQLite, do not notice."""
 
@@ -41,6 +51,8 @@ class Retention:
           is one mean for every trial, arm and lateness, which those windows then show as theirs
           (`Window.rolled_up`).
         * Agents' reports from before then become one mean for every agent and hour.
+        * Of every artefact the newest `VERSIONS_KEPT` versions stay, whatever their age; older
+          ones from before then go.
 
         Doing it again changes nothing more, and goes on where an earlier run was stopped.
 
@@ -57,6 +69,7 @@ class Retention:
         before_hour = _hour(before)
         while self._merge_reports(before_hour, done):
             pass
+        done["artefacts_dropped"] = self._drop_artefacts(before)
         counts = " ".join(f"{what}={number}" for what, number in done.items())
         log.info("retention keep_days=%d %s", keep_days, counts)
         return done
@@ -90,6 +103,27 @@ class Retention:
                     done["means_kept"] += _roll_up(session, trial.id, arm, of_arm, late=late)
                     done["windows_rolled_up"] += len(of_arm)
             return bool(trials)
+
+    def _drop_artefacts(self, before: datetime) -> int:
+        newer = orm.aliased(ArtefactRow)
+        replaced = (
+            select(func.count())
+            .where(
+                newer.kind == ArtefactRow.kind,
+                newer.session_id.is_not_distinct_from(ArtefactRow.session_id),
+                newer.version > ArtefactRow.version,
+            )
+            .scalar_subquery()
+        )
+        with self._database.write() as session:
+            rows = session.scalars(
+                select(ArtefactRow).where(
+                    ArtefactRow.created_at < before, replaced >= VERSIONS_KEPT
+                )
+            ).all()
+            for row in rows:
+                session.delete(row)
+            return len(rows)
 
     def _merge_reports(self, before: datetime, done: dict[str, int]) -> bool:
         """One agent's hour; False when none is left."""

@@ -49,6 +49,9 @@ class Description:
     """What an adapter found: told to the server at registration and stored as it was then.
 
     `hardware` is JSON-able and within the container's limits (`targets.machine`).
+    `least_fidelity` is the shortest window that `measure` takes, as a share of a full one of
+    `window_seconds`: 1 where windows cannot be shortened, else what still measures the same thing.
+    Raises ValueError where it is no such share.
     """
 
     kind: str
@@ -60,6 +63,14 @@ class Description:
     workload: Workload
     window_seconds: float
     settings: Mapping[str, Value] = field(default_factory=dict)
+    least_fidelity: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not 0.0 < self.least_fidelity <= 1.0:
+            raise ValueError(
+                f"target {self.kind} describes least_fidelity={self.least_fidelity}: it is a share "
+                "of a full window, above 0 and at most 1"
+            )
 
     def to_dict(self) -> dict[str, Any]:
         """A JSON-able form; `from_dict` reads it back exactly."""
@@ -73,6 +84,7 @@ class Description:
             "workload": {"name": self.workload.name, "parameters": dict(self.workload.parameters)},
             "window_seconds": self.window_seconds,
             "settings": dict(self.settings),
+            "least_fidelity": self.least_fidelity,
         }
 
     @classmethod
@@ -88,6 +100,7 @@ class Description:
             workload=Workload(**data["workload"]),
             window_seconds=float(data["window_seconds"]),
             settings=dict(data.get("settings", {})),
+            least_fidelity=float(data.get("least_fidelity", 1.0)),
         )
 
 
@@ -229,11 +242,14 @@ class Adapter(ABC):
         *,
         seed: int = 0,
         cancel: CancelToken | None = None,
+        fidelity: float = 1.0,
     ) -> Measurement:
         """Measure one window under the configuration in force.
 
         Every window starts from the same data. `seed` makes the workload's random choices: two
-        windows with one seed do the same work.
+        windows with one seed do the same work. `fidelity` is the share of a full window's length
+        to measure, from the description's `least_fidelity` on; it is given only where it is below
+        1, so that an adapter whose windows cannot be shortened need not take it.
 
         Raises:
             WorkloadFailed: the workload failed or its result is wrong.

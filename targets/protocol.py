@@ -132,7 +132,8 @@ class Assignment(Message):
 
     `task`: `trial` (windows on the candidate), `confirm` (blocks of baseline and candidate,
     e.g. A B B A), `references` (the adapter's reference lines) or `promote` (make the candidate
-    the safe configuration; no window). `sequence` names an arm per window.
+    the safe configuration; no window). `sequence` names an arm per window. `fidelity` is how long
+    each is, as a share of a full one.
     """
 
     session: int
@@ -146,6 +147,7 @@ class Assignment(Message):
     lease_seconds: float
     timeout_seconds: float
     block: int = 0
+    fidelity: float = 1.0
 
     def window_seed(self, position: int) -> int:
         """The seed of the window at this position of the sequence.

@@ -223,6 +223,19 @@ class AdapterContract:
         for name in fixed:
             assert one.objectives[name] == other.objectives[name]
 
+    def test_shorter_windows_take_less_time(self, adapter: Adapter) -> None:
+        self._needs_measuring()
+        least = adapter.describe().least_fidelity
+        if least == 1.0:
+            pytest.skip("least_fidelity is 1: windows cannot be shortened")
+        full = adapter.measure(seed=1)
+        # The quickest of three: something else may hold up a window so short.
+        short = [adapter.measure(seed=1, fidelity=least) for _ in range(3)]
+        assert min(window.seconds for window in short) < full.seconds
+        for window in short:
+            assert set(window.objectives) == set(full.objectives)
+            assert all(math.isfinite(value) and value > 0 for value in window.objectives.values())
+
     def test_cancel_ends_the_window(self, adapter: Adapter) -> None:
         self._needs_measuring()
         before = adapter.read()

@@ -9,16 +9,18 @@ from typing import Any
 from knowledge_base.records import Target, Trial, TrialState
 from targets.protocol import BASELINE_ARM, CANDIDATE_ARM
 from targets.space import KnobSpace
+from tuner.learning import SessionKnowledge
 from tuner.plan import confirmation, confirming, incumbent_trial
 from tuner.view import CONFIRM_TASK, REFERENCES_TASK, SEARCH_TASK, SessionView
 
 
-def report(view: SessionView, target: Target) -> dict[str, Any]:
+def report(view: SessionView, target: Target, knowledge: SessionKnowledge) -> dict[str, Any]:
     """Everything a reader needs to judge the session, its failures included.
 
     `confirmation` is null until paired windows were measured or the session ended without any.
     `incumbent` is null while nothing but the baseline was measured. `recommended` is what to
-    run: the incumbent when it is confirmed better, else the baseline.
+    run: the incumbent when it is confirmed better, else the baseline. `knowledge` is what the
+    pipeline made of it.
     """
     session = view.session
     best = incumbent_trial(view)
@@ -47,6 +49,7 @@ def report(view: SessionView, target: Target) -> dict[str, Any]:
         ],
         "trials": [_trial(view, trial) for trial in view.of_task(SEARCH_TASK)],
         "confirmation_blocks": [_block(view, trial) for trial in view.of_task(CONFIRM_TASK)],
+        "knowledge": _knowledge(knowledge),
         "recommender": session.recommender,
         "recommender_options": dict(session.recommender_options),
         "seed": session.seed,
@@ -56,6 +59,16 @@ def report(view: SessionView, target: Target) -> dict[str, Any]:
         "hardware": dict(target.description.get("hardware", {})),
         "created_at": session.created_at.isoformat(),
         "finished_at": session.finished_at.isoformat() if session.finished_at else None,
+    }
+
+
+def _knowledge(known: SessionKnowledge) -> dict[str, Any]:
+    """What was learnt, with `why` for each knob that the explained configuration changes."""
+    told = known.to_dict()
+    causes = (known.explanation or {}).get("contributions", ())
+    return {
+        **{key: told[key] for key in ("lanes", "ranking", "mapping", "explanation", "history")},
+        "why": {one["knob"]: one["text"] for one in causes},
     }
 
 
@@ -82,12 +95,14 @@ def _mean(values: Sequence[float]) -> float | None:
 
 
 def _incumbent(view: SessionView, best: Trial) -> dict[str, Any]:
-    """The incumbent with the mean of all its search windows and what it changes."""
+    """The incumbent with the mean of all its full search windows and what it changes."""
     key = view.space.key(best.configuration)
     values = [
         value
         for trial in view.search_trials
-        if trial.state is TrialState.COMPLETED and view.space.key(trial.configuration) == key
+        if trial.state is TrialState.COMPLETED
+        and trial.fidelity == 1.0
+        and view.space.key(trial.configuration) == key
         for value in view.values(trial)
     ]
     return {
@@ -131,6 +146,7 @@ def _trial(view: SessionView, trial: Trial) -> dict[str, Any]:
         "value": view.value(trial) if trial.state is TrialState.COMPLETED else None,
         "values": list(view.values(trial)),
         "seconds": trial.seconds,
+        "fidelity": trial.fidelity,
         "kind": trial.suggestion.get("kind"),
         "lane": trial.suggestion.get("lane"),
         "reason": trial.suggestion.get("reason", ""),

@@ -32,6 +32,7 @@ from targets.metrics import Objective
 from targets.space import KnobSpace
 from tuner.confirmation import MINIMUM_PAIRS
 from tuner.errors import InvalidSession
+from tuner.learning import knowledge_in
 from tuner.registry import load_recommender
 from tuner.report import report
 from tuner.space import SpaceEncoder
@@ -60,6 +61,7 @@ class SessionRequest:
         margin: the relative difference that matters: within it the verdict is "no gain found".
         pins: knobs to hold at a value.
         promote: make a confirmed configuration the safe one.
+        use_history: let the recommender learn from other sessions of the same kind of target.
         actor: who asks.
     """
 
@@ -75,6 +77,7 @@ class SessionRequest:
     margin: float = 0.02
     pins: Mapping[str, Any] = field(default_factory=dict)
     promote: bool = False
+    use_history: bool = True
     actor: str = ""
 
 
@@ -127,6 +130,8 @@ class SessionService:
                     "confirm_pairs": request.confirm_pairs,
                     "margin": request.margin,
                     "promote": request.promote,
+                    "use_history": request.use_history,
+                    "least_fidelity": description.least_fidelity,
                 },
                 baseline=_baseline(target, description),
                 pins=pins,
@@ -171,7 +176,8 @@ class SessionService:
         """
         session = self._store.sessions.get(session_id)
         target = self._store.targets.get(session.target_id)
-        return report(SessionView.load(self._store, session), target)
+        view = SessionView.load(self._store, session)
+        return report(view, target, knowledge_in(self._store, view))
 
     def _finish(self, session_id: int, state: SessionState, *, actor: str, reason: str) -> Session:
         session = self._move(

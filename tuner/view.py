@@ -15,7 +15,7 @@ from targets.knobs import Configuration
 from targets.metrics import Objective
 from targets.protocol import CANDIDATE_ARM
 from targets.space import KnobSpace
-from tuner.recommenders.base import Observation, Problem, SuggestionKind
+from tuner.recommenders.base import Observation, PastTask, Problem, SuggestionKind
 
 SEARCH_TASK = "trial"
 CONFIRM_TASK = "confirm"
@@ -25,22 +25,32 @@ PROMOTE_TASK = "promote"
 
 @dataclass(frozen=True)
 class SessionView:
-    """A session with everything known of it at one moment; immutable, no SQL behind it."""
+    """A session with everything known of it at one moment; immutable, no SQL behind it.
+
+    `past` is what the recommender may learn of other sessions (`tuner.past`); whoever asks a
+    recommender puts it in.
+    """
 
     session: Session
     space: KnobSpace
     trials: tuple[Trial, ...]
     windows: tuple[Window, ...]
     window_seconds: float
+    past: tuple[PastTask, ...] = ()
 
     @classmethod
-    def load(cls, store: Store, session: Session) -> SessionView:
-        """Read the session's trials and windows."""
+    def load(cls, store: Store, session: Session, *, metrics: bool = True) -> SessionView:
+        """Read the session's trials and windows.
+
+        Args:
+            metrics: False leaves the windows' metrics unread, which are nearly all there is to
+                read; the observations then have none.
+        """
         return cls(
             session,
             store.targets.space(session.space_id),
             tuple(store.trials.all(session.id)),
-            tuple(store.windows.of_session(session.id)),
+            tuple(store.windows.of_session(session.id, metrics=metrics)),
             float(store.targets.get(session.target_id).description["window_seconds"]),
         )
 
@@ -65,6 +75,8 @@ class SessionView:
             objectives=(self.objective,),
             pins=dict(self.session.pins),
             budget=int(self.session.budget["trials"]),
+            history=self.past,
+            least_fidelity=float(self.session.budget.get("least_fidelity", 1.0)),
         )
 
     @cached_property
@@ -118,14 +130,18 @@ class SessionView:
         return [trial for trial in self.of_task(SEARCH_TASK) if not is_baseline(trial)]
 
     @cached_property
-    def spent(self) -> int:
-        """How much of the trial budget is used: ended trials that count against it.
+    def spent(self) -> float:
+        """How much of the trial budget is used: ended trials that count against it, those with
+        shorter windows by their share of a full one.
 
         A trial that failed by no fault of its configuration says nothing and is not charged.
         """
-        return sum(
-            1 for trial in self.search_trials if trial.state.ended and not spares_budget(trial)
+        counted = (
+            trial.fidelity
+            for trial in self.search_trials
+            if trial.state.ended and not spares_budget(trial)
         )
+        return round(math.fsum(counted), 9)
 
     @cached_property
     def observations(self) -> tuple[Observation, ...]:
@@ -142,7 +158,10 @@ class SessionView:
             if not failure.blames_configuration:
                 return None
             return Observation(
-                configuration=trial.configuration, failure=failure, number=trial.number
+                configuration=trial.configuration,
+                failure=failure,
+                number=trial.number,
+                fidelity=trial.fidelity,
             )
         values = self.values(trial)
         if trial.state is not TrialState.COMPLETED or not values:
@@ -152,6 +171,7 @@ class SessionView:
             values={self.objective.name: values},
             metrics=_mean_metrics(self._windows_by_trial.get(trial.id, ())),
             number=trial.number,
+            fidelity=trial.fidelity,
         )
 
     def acting(self, trial: Trial) -> Configuration:

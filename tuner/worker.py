@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import BrokenExecutor, Executor, Future
+from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any, TypeVar
 
 from knowledge_base.errors import Conflict, Unavailable
@@ -25,7 +27,9 @@ from knowledge_base.store import Store
 from targets.clock import Clock, SystemClock
 from targets.errors import LontraError
 from targets.machine import host_identity
+from tuner.past import Past
 from tuner.plan import Add, End, Move, Step, Suggest, Wait, conclude_search, plan
+from tuner.studying import Findings, Learnt, Study, due, keep, study, study_of
 from tuner.suggesting import Answer, NoAnswer, attempt, further_gain, job, trial_of
 from tuner.view import SessionView
 
@@ -65,6 +69,9 @@ class Worker:
         self._clock = clock or SystemClock()
         self._executor = executor or InlineExecutor()
         self._computing: dict[int, tuple[SessionView, Future[Answer | NoAnswer]]] = {}
+        self._studying: dict[int, tuple[SessionView, Future[Findings]]] = {}
+        self._past = Past(store)
+        self._learnt: dict[int, Learnt] = {}
         self._host = host_identity()
 
     def step(self) -> bool:
@@ -87,10 +94,16 @@ class Worker:
             except Conflict:
                 log.info("session=%d planned by another worker first", session.id)
                 moved = True
-        for gone in self._computing.keys() - {session.id for session in running}:
-            _, future = self._computing.pop(gone)
-            future.cancel()
+        self._forget_all_but({session.id for session in running})
         return moved
+
+    def _forget_all_but(self, running: set[int]) -> None:
+        for gone in self._computing.keys() - running:
+            self._computing.pop(gone)[1].cancel()
+        for gone in self._studying.keys() - running:
+            self._studying.pop(gone)[1].cancel()
+        for gone in self._learnt.keys() - running:
+            del self._learnt[gone]
 
     def run(self, stop: threading.Event, *, poll_seconds: float = 0.5) -> None:
         """Step until told to stop; pause between passes that moved nothing.
@@ -132,18 +145,50 @@ class Worker:
             return True
 
     def _advance(self, session: Session, *, defer: bool) -> bool:
+        if session.id in self._studying:
+            return self._learn(session)
         if session.id in self._computing:
             return self._collect(session)
         if any(not trial.state.ended for trial in self._store.trials.all(session.id)):
             return False  # nothing to plan yet: spare the knowledge base the reading of windows
         view = SessionView.load(self._store, session)
         step = plan(view, self._clock.now())
+        last = isinstance(step, End) and due(view, self._learnt.get(session.id, Learnt()))
+        if defer and (last or isinstance(step, Suggest)):
+            return False
+        if not defer and (question := self._question(view)) is not None:
+            self._studying[session.id] = (view, self._executor.submit(study, question))
+            self._learn(session)
+            return True
         if isinstance(step, Suggest):
-            if defer:
-                return False
             if session.budget.get("gain_floor") is not None:
                 step = plan(view, self._clock.now(), further_gain=further_gain(view))
+            view = replace(view, past=self._past.of(view))
         return self._carry_out(view, step)
+
+    def _question(self, view: SessionView) -> Study | None:
+        """What the pipeline is to find out about the session now; None for nothing."""
+        key = view.session.id
+        known = self._learnt.get(key, Learnt())
+        wanted = due(view, known)
+        if not wanted:
+            return None
+        self._learnt[key] = known.after(view, wanted)  # what fails waits until more is known
+        with self._harmless(view.session, "the pipeline cannot be asked"):
+            missing = due(view, Learnt.stored(self._store, view))  # another worker may be ahead
+            stages = tuple(stage for stage in wanted if stage in missing)
+            return study_of(self._store, view, stages) if stages else None
+        return None
+
+    def _learn(self, session: Session) -> bool:
+        view, future = self._studying[session.id]
+        if not future.done():
+            return False
+        del self._studying[session.id]
+        with self._harmless(session, "what was found is lost"):
+            for stage, fault in keep(self._store, view, future.result()).items():
+                self._note(session, "learning-failed", f"{stage}: {fault}")
+        return True
 
     def _carry_out(self, view: SessionView, step: Step) -> bool:
         session = view.session
@@ -181,11 +226,24 @@ class Worker:
         match future.result():
             case Answer() as given:
                 self._store.trials.add(trial_of(view, given), session_revision=session.revision)
+                if given.set_aside:
+                    self._note(session, "history-set-aside", given.set_aside)
             case NoAnswer(reason=reason, exhausted=True):
                 self._carry_out(view, conclude_search(view, reason))
             case NoAnswer(reason=reason):
                 self._end(session, SessionState.FAILED, f"no suggestion can be made: {reason}")
         return True
+
+    @contextmanager
+    def _harmless(self, session: Session, what: str) -> Iterator[None]:
+        """Whatever goes wrong with learning is told, and the session goes on."""
+        try:
+            yield
+        except (Conflict, Unavailable, BrokenExecutor):
+            raise
+        except Exception as error:
+            log.exception("learning failed session=%d", session.id)
+            self._note(session, "learning-failed", f"{what}: {type(error).__name__}: {error}")
 
     def _end(
         self,

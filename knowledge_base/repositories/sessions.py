@@ -76,11 +76,16 @@ class SessionsRepository(Repository):
         *,
         target_id: int | None = None,
         state: SessionState | None = None,
+        kind: str | None = None,
         limit: int = 100,
         offset: int = 0,
     ) -> Page[Session]:
-        """Sessions, newest first."""
+        """Sessions, newest first. `kind`: of targets of that kind only."""
         wanted = select(SessionRow).order_by(SessionRow.id.desc())
+        if kind is not None:
+            wanted = wanted.join(TargetRow, SessionRow.target_id == TargetRow.id).where(
+                TargetRow.kind == kind
+            )
         if target_id is not None:
             wanted = wanted.where(SessionRow.target_id == target_id)
         if state is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from sqlalchemy import select
@@ -66,6 +66,16 @@ class TargetsRepository(Repository):
                     f"there is no target {name!r}: `lontra targets` lists those that are known"
                 )
             return record(Target, target)
+
+    def names(self, target_ids: Iterable[int]) -> dict[int, tuple[str, str]]:
+        """Target -> its name and kind, without the long description."""
+        with self._database.read() as session:
+            rows = session.execute(
+                select(TargetRow.id, TargetRow.name, TargetRow.kind).where(
+                    TargetRow.id.in_(list(target_ids))
+                )
+            )
+            return {key: (name, kind) for key, name, kind in rows}
 
     def list(self, *, limit: int = 100, offset: int = 0) -> Page[Target]:
         """The targets by name."""

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import builtins
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import Select, orm, select
+from sqlalchemy import Select, func, orm, select
 
 from knowledge_base.errors import Conflict, InvalidRecord
 from knowledge_base.records import (
@@ -82,6 +82,19 @@ class TrialsRepository(Repository):
         """Some of a session's trials by number."""
         with self._database.read() as session:
             return page(session, _of_session(session_id), _trial, limit=limit, offset=offset)
+
+    def counts(self, session_ids: Iterable[int], *, task: str) -> dict[int, dict[TrialState, int]]:
+        """How many trials of that task there are, by session and state."""
+        with self._database.read() as session:
+            rows = session.execute(
+                select(TrialRow.session_id, TrialRow.state, func.count())
+                .where(TrialRow.session_id.in_(builtins.list(session_ids)), TrialRow.task == task)
+                .group_by(TrialRow.session_id, TrialRow.state)
+            )
+            counted: dict[int, dict[TrialState, int]] = {}
+            for session_id, state, count in rows:
+                counted.setdefault(session_id, {})[state] = count
+            return counted
 
     def lease_next(
         self, target_id: int, *, instance: str, incarnation: str, lease_seconds: float

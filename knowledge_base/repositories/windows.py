@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import TypeVarTuple
 
-from sqlalchemy import Select, orm, select
+from sqlalchemy import ColumnElement, Select, func, orm, select
 
-from knowledge_base.records import NewWindow, Window
+from knowledge_base.records import NewWindow, TrialState, Window
 from knowledge_base.repositories.base import Repository, record
 from knowledge_base.schema import (
     MetricDictionaryRow,
@@ -17,18 +18,66 @@ from knowledge_base.schema import (
     WindowRow,
 )
 from knowledge_base.vectors import VectorReader, VectorWriter
+from targets.metrics import MetricVector
+
+Rows = TypeVarTuple("Rows")
 
 
 class WindowsRepository(Repository):
     """What was measured. Windows come in with their trial's result (`TrialsRepository.finish`)."""
 
-    def of_session(self, session_id: int) -> list[Window]:
-        """A session's windows by trial number, epoch and position."""
-        return self._read(
-            _WITH_MEANS.join(TrialRow, WindowRow.trial_id == TrialRow.id)
-            .where(TrialRow.session_id == session_id)
-            .order_by(TrialRow.number, WindowRow.epoch, WindowRow.position)
+    def of_session(self, session_id: int, *, metrics: bool = True) -> list[Window]:
+        """A session's windows by trial number, epoch and position.
+
+        Args:
+            metrics: False leaves the metric vectors, nearly all of a history's size, unread: the
+                windows have empty ones then.
+        """
+        if metrics:
+            return self._read(_in_order(_WITH_MEANS, TrialRow.session_id == session_id))
+        wanted = _in_order(select(WindowRow), TrialRow.session_id == session_id)
+        with self._database.read() as session:
+            return [
+                record(Window, row, metrics=MetricVector((), ()), rolled_up=row.mean_id is not None)
+                for row in session.scalars(wanted.options(orm.defer(WindowRow.packed)))
+            ]
+
+    def at_baseline(
+        self, session_ids: Iterable[int], *, task: str, arm: str
+    ) -> dict[int, list[Window]]:
+        """What was measured of each session's baseline, in order.
+
+        Args:
+            task: the first completed trial of this task measured the baseline.
+            arm: the arm that the baseline has in other trials.
+        """
+        ids = list(session_ids)
+        first = (
+            select(TrialRow.session_id, func.min(TrialRow.number).label("number"))
+            .where(
+                TrialRow.session_id.in_(ids),
+                TrialRow.task == task,
+                TrialRow.state == TrialState.COMPLETED,
+            )
+            .group_by(TrialRow.session_id)
+            .subquery()
         )
+        wanted = _in_order(
+            _WITH_MEANS,
+            TrialRow.session_id.in_(ids),
+            ~WindowRow.late,
+            (WindowRow.arm == arm)
+            | select(first.c.number)
+            .where(first.c.session_id == TrialRow.session_id, first.c.number == TrialRow.number)
+            .exists(),
+        ).add_columns(TrialRow.session_id)
+        with self._database.read() as session:
+            rows = session.execute(wanted).all()
+            found: dict[int, list[Window]] = {}
+            windows = _windows(session, [(window, mean) for window, mean, _ in rows])
+            for (_, _, session_id), window in zip(rows, windows, strict=True):
+                found.setdefault(session_id, []).append(window)
+            return found
 
     def of_trial(self, trial_id: int) -> list[Window]:
         """A trial's windows by epoch and position."""
@@ -56,23 +105,37 @@ class WindowsRepository(Repository):
 
     def _read(self, wanted: Select[WindowRow, MetricMeanRow]) -> list[Window]:
         with self._database.read() as session:
-            rows = session.execute(wanted).all()
-            sources = [(window, mean or window) for window, mean in rows]
-            vectors = VectorReader(session, {source.dictionary_id for _, source in sources})
-            return [
-                record(
-                    Window,
-                    window,
-                    metrics=vectors.unpack(source.dictionary_id, source.packed),
-                    rolled_up=source is not window,
-                )
-                for window, source in sources
-            ]
+            return _windows(session, [(one, mean) for one, mean in session.execute(wanted)])
+
+
+def _windows(
+    session: orm.Session, rows: Sequence[tuple[WindowRow, MetricMeanRow | None]]
+) -> list[Window]:
+    sources = [(window, mean or window) for window, mean in rows]
+    vectors = VectorReader(session, {source.dictionary_id for _, source in sources})
+    return [
+        record(
+            Window,
+            window,
+            metrics=vectors.unpack(source.dictionary_id, source.packed),
+            rolled_up=source is not window,
+        )
+        for window, source in sources
+    ]
 
 
 _WITH_MEANS = select(WindowRow, MetricMeanRow).outerjoin(
     MetricMeanRow, WindowRow.mean_id == MetricMeanRow.id
 )
+
+
+def _in_order(wanted: Select[*Rows], *rules: ColumnElement[bool]) -> Select[*Rows]:
+    """The windows that keep the rules, by trial number, epoch and position."""
+    return (
+        wanted.join(TrialRow, WindowRow.trial_id == TrialRow.id)
+        .where(*rules)
+        .order_by(TrialRow.number, WindowRow.epoch, WindowRow.position)
+    )
 
 
 def _dictionaries(

@@ -110,3 +110,20 @@ class EventsContract:
         assert store.artefacts.latest("mapping") is None
         with pytest.raises(Conflict):
             store.artefacts.put("ranking", {}, session_id=41)
+
+    def test_what_is_decided_once_stays(self, store: Store) -> None:
+        session = started(store, described(store))
+        first = store.artefacts.put_once("history", {"sessions": [1]}, session_id=session.id)
+        again = store.artefacts.put_once("history", {"sessions": [2]}, session_id=session.id)
+        assert again == first == store.artefacts.latest("history", session_id=session.id)
+        assert store.artefacts.put_once("history", {"sessions": [3]}).content == {"sessions": [3]}
+        with pytest.raises(Conflict):
+            store.artefacts.put_once("history", {}, session_id=41)
+
+    def test_the_newest_of_many_sessions_are_found_at_once(self, store: Store) -> None:
+        one, two = (started(store, described(store, name)) for name in ("a", "b"))
+        store.artefacts.put("ranking", {"n": 1}, session_id=one.id)
+        newest = store.artefacts.put("ranking", {"n": 2}, session_id=one.id)
+        store.artefacts.put("mapping", {"n": 3}, session_id=two.id)
+        assert store.artefacts.latest_of("ranking", [one.id, two.id]) == {one.id: newest}
+        assert store.artefacts.latest_of("ranking", []) == {}

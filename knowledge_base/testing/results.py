@@ -257,6 +257,39 @@ class ResultsContract:
         order = [(numbers[w.trial_id], w.position) for w in store.windows.of_session(session.id)]
         assert order == [(0, 0), (0, 1), (1, 0), (1, 1)]
 
+    def test_windows_can_be_read_without_their_metrics(self, store: Store) -> None:
+        target, _ = queued(store)
+        trial = taken(store, target)
+        finished(store, trial, windows=[new_window(trial, position) for position in (0, 1)])
+        whole = store.windows.of_session(trial.session_id)
+        bare = store.windows.of_session(trial.session_id, metrics=False)
+        assert bare == [replace(one, metrics=MetricVector((), ())) for one in whole]
+
+    def test_a_baseline_s_windows_are_those_of_its_trial_and_of_its_arm(self, store: Store) -> None:
+        target, trials = queued(store, trials=4)
+        for number in range(4):
+            trial = taken(store, target)
+            if number == 0:
+                store.trials.cancel(trial.id, "measured again")
+                continue
+            arms = ("candidate", "baseline") if number == 3 else ("candidate", "candidate")
+            windows = [new_window(trial, place, arm=arm) for place, arm in enumerate(arms)]
+            finished(store, trial, windows=windows)
+        session_id = trials[0].session_id
+        found = store.windows.at_baseline([session_id, 41], task="trial", arm="baseline")
+        places = [(one.trial_id, one.arm) for one in found.pop(session_id)]
+        first, last = trials[1].id, trials[3].id
+        assert places == [(first, "candidate"), (first, "candidate"), (last, "baseline")]
+        assert found == {}
+
+    def test_trials_are_counted_by_state(self, store: Store) -> None:
+        target, trials = queued(store, trials=3)
+        finished(store, taken(store, target))
+        session = store.sessions.get(trials[0].session_id)
+        store.trials.add(new_trial(session, 9, task="confirm"))
+        counts = store.trials.counts([session.id, 41], task="trial")
+        assert counts == {session.id: {TrialState.COMPLETED: 1, TrialState.SUGGESTED: 2}}
+
     def test_an_agent_s_reports_are_found_by_time(self, store: Store, clock: ManualClock) -> None:
         agent = registered(store, described(store))
         vectors = [MetricVector.of({"reads": float(n), "lock_waits": math.nan}) for n in range(3)]

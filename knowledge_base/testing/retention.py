@@ -24,7 +24,13 @@ from targets.clock import ManualClock
 from targets.metrics import MetricVector
 
 DAY = 86_400.0
-NOTHING = {"windows_rolled_up": 0, "means_kept": 0, "reports_merged": 0, "hours_kept": 0}
+NOTHING = {
+    "windows_rolled_up": 0,
+    "means_kept": 0,
+    "reports_merged": 0,
+    "hours_kept": 0,
+    "artefacts_dropped": 0,
+}
 
 
 def measured(store: Store, *, trials: int = 1) -> int:
@@ -145,6 +151,25 @@ class RetentionContract:
         windows = store.windows.of_trial(first.id)
         assert [window.late for window in windows] == [True, True, False]
         assert metrics_of(windows) == [{"reads": 3.0}, {"reads": 3.0}, {"reads": 8.0}]
+
+    def test_of_old_artefacts_the_newest_versions_stay(
+        self, store: Store, clock: ManualClock
+    ) -> None:
+        session_id = measured(store)
+        for number in range(5):
+            store.artefacts.put("ranking", {"n": number}, session_id=session_id)
+            store.artefacts.put("pruning", {"n": number})
+        store.artefacts.put_once("history", {}, session_id=session_id)
+        assert store.retention.apply(keep_days=1) == NOTHING  # all of them are young
+        clock.advance(400 * DAY)
+        store.artefacts.put("pruning", {"n": 5})
+        done = store.retention.apply(keep_days=1)
+        assert done == {**NOTHING, "artefacts_dropped": 2 + 3}
+        newest = store.artefacts.latest("ranking", session_id=session_id)
+        assert newest is not None and (newest.version, newest.content) == (5, {"n": 4})
+        assert store.artefacts.latest("history", session_id=session_id) is not None
+        assert store.retention.apply(keep_days=1) == NOTHING
+        assert store.artefacts.put("pruning", {}).version == 7
 
     def test_old_reports_become_hourly_means(self, store: Store, clock: ManualClock) -> None:
         agent = registered(store, described(store))

@@ -94,6 +94,14 @@ class SessionsContract:
         assert store.sessions.list(limit=1).total == 3
         assert store.sessions.running() == [second, third]
 
+    def test_sessions_are_listed_by_the_kind_of_their_target(self, store: Store) -> None:
+        session = started(store, described(store))
+        other = store.targets.describe("cache", description() | {"kind": "another"})
+        another = started(store, other)
+        assert store.sessions.list(kind="another").items == (another,)
+        assert store.sessions.list(kind="simulated").items == (session,)
+        assert store.sessions.list(kind="unheard of").total == 0
+
     def test_moving_on_changes_what_is_given_and_raises_the_revision(
         self, store: Store, clock: ManualClock
     ) -> None:

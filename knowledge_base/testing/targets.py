@@ -77,6 +77,11 @@ class TargetsContract:
         assert page.total == 4
         assert store.targets.list(limit=2, offset=9).items == ()
 
+    def test_names_and_kinds_are_had_without_descriptions(self, store: Store) -> None:
+        one, bare = described(store), store.targets.describe("bare", {})
+        names = store.targets.names([one.id, bare.id, 41])
+        assert names == {one.id: (one.name, "simulated"), bare.id: ("bare", "")}
+
     def test_what_is_not_there_is_named(self, store: Store) -> None:
         with pytest.raises(NotFound, match="target 41"):
             store.targets.get(41)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import logging
 import math
@@ -112,6 +113,7 @@ class Work:
 
     def _measure_sequence(self, purpose: Purpose) -> None:
         configurations = {arm.name: arm.configuration for arm in self._assignment.arms}
+        self._check_fidelity()
         missing = set(self._assignment.sequence) - set(configurations)
         if missing:
             raise HarnessFailed(f"the assignment has no arm {', '.join(sorted(missing))}")
@@ -121,6 +123,14 @@ class Work:
         for position, arm in enumerate(self._assignment.sequence):
             self._apply(arm, configurations[arm])
             self._measure(arm, position, purpose)
+
+    def _check_fidelity(self) -> None:
+        asked, least = self._assignment.fidelity, self._control.description.least_fidelity
+        if not least <= asked <= 1.0:
+            raise HarnessFailed(
+                f"the assignment asks for windows of fidelity={asked:g}, and this target measures "
+                f"shares of a full window from {least:g} to 1: start a new session"
+            )
 
     def _check_policy(self, configuration: Configuration) -> None:
         self._policy.check(self._control.space, configuration, self._control.safe.configuration)
@@ -142,8 +152,11 @@ class Work:
         self._report("measuring")
         self._measured_at = self._clock.now().isoformat()
         before = self._host.look()
+        measure = self._control.adapter.measure
+        if self._assignment.fidelity < 1.0:
+            measure = functools.partial(measure, fidelity=self._assignment.fidelity)
         with self._limited("measure"):
-            measurement = self._control.adapter.measure(
+            measurement = measure(
                 purpose, seed=self._assignment.window_seed(position), cancel=self._holding.cancel
             )
         contamination = self._host.contamination(before)

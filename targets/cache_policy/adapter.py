@@ -32,6 +32,9 @@ from targets.statefile import StateFile
 
 VERSION = "1"
 
+LEAST_FIDELITY = 0.1
+"""A cache that saw less of a generated trace is still too cold to tell policies apart."""
+
 
 class CachePolicyAdapter(Adapter):
     """Tunes replacement policy, its parameters and admission for one trace and cache size.
@@ -157,6 +160,7 @@ class CachePolicyAdapter(Adapter):
             ),
             window_seconds=1.0,
             settings=self.settings,
+            least_fidelity=LEAST_FIDELITY,
         )
 
     def read(self) -> dict[str, Value]:
@@ -179,8 +183,11 @@ class CachePolicyAdapter(Adapter):
         *,
         seed: int = 0,
         cancel: CancelToken | None = None,
+        fidelity: float = 1.0,
     ) -> Measurement:
         """Replay the purpose's part of the trace; the seed makes no difference, the trace is one.
+
+        A shorter window replays the part's beginning, with as much less to fill the cache.
 
         Raises:
             WorkloadFailed: the simulator crashed over this configuration.
@@ -188,9 +195,9 @@ class CachePolicyAdapter(Adapter):
         """
         if cancel is not None:
             cancel.check()
-        outcome = self._replay(self.read(), purpose, cancel)
+        outcome = self._replay(self.read(), purpose, cancel, fidelity=fidelity)
         self._windows += 1
-        warm, counted = self.simulator.parts.replayed(purpose)
+        warm, counted = self.simulator.parts.replayed(purpose, fidelity)
         return Measurement(
             objectives=_objectives(outcome, counted),
             seconds=outcome.seconds,
@@ -233,13 +240,19 @@ class CachePolicyAdapter(Adapter):
         )
 
     def _replay(
-        self, configuration: Configuration, purpose: Purpose, cancel: CancelToken | None = None
+        self,
+        configuration: Configuration,
+        purpose: Purpose,
+        cancel: CancelToken | None = None,
+        *,
+        fidelity: float = 1.0,
     ) -> Outcome:
         return self.simulator.replay(
             cache_part(configuration, capacity=self.simulator.capacity),
             admission_part(configuration),
             purpose,
             cancel=cancel,
+            fidelity=fidelity,
         )
 
 

@@ -102,15 +102,16 @@ class Simulator:
         purpose: Purpose,
         *,
         cancel: CancelToken | None = None,
+        fidelity: float = 1.0,
     ) -> Outcome:
-        """Replay the purpose's part of the trace.
+        """Replay the purpose's part of the trace, or that share of it.
 
         Raises:
             WorkloadFailed: libcachesim ended the process over this cache or filter.
             HarnessFailed: the worker itself failed.
             TargetDown, TimedOut, Cancelled: as their names say.
         """
-        warm, counted = self.parts.replayed(purpose)
+        warm, counted = self.parts.replayed(purpose, fidelity)
         order = Replay(
             trace=self.trace,
             cache=cache,

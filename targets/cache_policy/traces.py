@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,11 +49,13 @@ class Parts:
         searched = round(requests * (1 - unseen_share))
         return cls(warm=round(searched * WARM_SHARE), searched=searched, requests=requests)
 
-    def replayed(self, purpose: Purpose) -> tuple[int, int]:
-        """How many requests fill the cache, and how many are then counted."""
+    def replayed(self, purpose: Purpose, fidelity: float = 1.0) -> tuple[int, int]:
+        """How many requests fill the cache, and how many are then counted: of each a share."""
         if purpose is Purpose.CONFIRM:
-            return self.searched, self.requests - self.searched
-        return self.warm, self.searched - self.warm
+            warm, counted = self.searched, self.requests - self.searched
+        else:
+            warm, counted = self.warm, self.searched - self.warm
+        return round(fidelity * warm), math.ceil(fidelity * counted)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -20,11 +20,12 @@ from targets.adapter import (
     Workload,
 )
 from targets.clock import Clock
-from targets.command.definition import PURPOSE, SEED, CommandTable
+from targets.command.definition import PURPOSE, SECONDS, SEED, CommandTable
 from targets.command.execution import Execution
 from targets.command.files import FileState
 from targets.command.in_force import InForce
 from targets.command.loading import load_definition
+from targets.command.placeholders import format_value
 from targets.command.reading import read_number
 from targets.command.runner import CommandRunner, Finished
 from targets.errors import (
@@ -95,6 +96,7 @@ class CommandAdapter(Adapter):
                 workload=Workload(name=given.workload, parameters={"measure": argv}),
                 window_seconds=given.window_seconds,
                 settings=dict(self.settings),
+                least_fidelity=given.shortest_seconds / given.window_seconds,
             )
         return self._description
 
@@ -145,8 +147,10 @@ class CommandAdapter(Adapter):
         *,
         seed: int = 0,
         cancel: CancelToken | None = None,
+        fidelity: float = 1.0,
     ) -> Measurement:
-        """Run `[measure]` once and read the objectives from what it prints.
+        """Run `[measure]` once and read the objectives from what it prints. How long it is to take
+        it is told by `{lontra.window_seconds}`.
 
         An objective that is no finite number above 0 is a wrong result of the workload; one that
         was not printed at all is the file's or the command's fault, not the configuration's.
@@ -155,12 +159,13 @@ class CommandAdapter(Adapter):
         cancel.check()
         given = self._definition
         in_force = self._needed_by(given.measure)
+        seconds = format_value(fidelity * given.window_seconds, given.words)
         before = self.observe()
         output = self._execution.run(
             given.measure,
             in_force,
             WorkloadFailed,
-            extra={SEED: str(seed), PURPOSE: str(purpose)},
+            extra={SEED: str(seed), PURPOSE: str(purpose), SECONDS: seconds},
             cancel=cancel,
         )
         objectives = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 
-from targets.command.definition import PURPOSE, PYTHON, SEED, Definition
+from targets.command.definition import PURPOSE, PYTHON, SECONDS, SEED, Definition
 from targets.command.placeholders import BooleanWords, format_value
 from targets.errors import InvalidSetting
 from targets.knobs import Knob, Value
@@ -57,7 +57,7 @@ def _check_placeholders(definition: Definition) -> None:
         if command.name in ("[apply]", "[check]", "[measure]", "[restore]"):
             allowed |= knobs
         if command is definition.measure:
-            allowed |= {SEED, PURPOSE}
+            allowed |= {SEED, PURPOSE, SECONDS}
         places.append((command.name, command.names, allowed))
     for where, names, allowed in places:
         for name in sorted(names - allowed):
@@ -67,6 +67,13 @@ def _check_placeholders(definition: Definition) -> None:
             )
         if where.startswith(("[[render]]", "[apply]", "[measure]")):
             reaching |= names
+    shortens = definition.shortest_seconds < definition.window_seconds
+    if shortens and SECONDS not in definition.measure.names:
+        raise InvalidSetting(
+            f"{definition.file}: [measure] shortest_seconds={definition.shortest_seconds:g} allows "
+            f"shorter windows, and no argument says how long one is to be: write {{{SECONDS}}} "
+            "where the command takes it, or leave shortest_seconds out"
+        )
     for name in sorted(knobs - reaching):
         raise InvalidSetting(
             f"{definition.file}: knob {name} never reaches the target: write {{{name}}} into the "

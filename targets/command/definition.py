@@ -12,9 +12,14 @@ from targets.command.reading import OutputFormat, Source
 from targets.metrics import Metric, Objective
 from targets.space import KnobSpace
 
-PYTHON, SEED, PURPOSE = "lontra.python", "lontra.seed", "lontra.purpose"
+PYTHON, SEED, PURPOSE, SECONDS = (
+    "lontra.python",
+    "lontra.seed",
+    "lontra.purpose",
+    "lontra.window_seconds",
+)
 """Names that placeholders may use beside the knobs': the interpreter that runs Lontra, and for
-`[measure]` alone the window's seed and its purpose."""
+`[measure]` alone the window's seed, its purpose and how long it is to be."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,6 +65,7 @@ class Definition:
     read: ReadTable | None
     measure: CommandTable
     window_seconds: float
+    shortest_seconds: float
     observe: CommandTable | None
     restore: CommandTable | None
     version_command: CommandTable | None

@@ -44,6 +44,7 @@ def load_definition(file: Path, machine: Machine) -> Definition:
     if measure is None:
         raise root.wrong("[measure]", "is missing: give the argv that prints the objectives")
     window_seconds = measure.number("window_seconds", 10.0, high=_HIGHEST_SECONDS)
+    shortest_seconds = measure.number("shortest_seconds", window_seconds, high=window_seconds)
     definition = Definition(
         file=file,
         name=target.text("name"),
@@ -59,6 +60,7 @@ def load_definition(file: Path, machine: Machine) -> Definition:
         read=_read(root.table("read"), space),
         measure=_a_command(measure, timeout_seconds=10.0 * window_seconds),
         window_seconds=window_seconds,
+        shortest_seconds=shortest_seconds,
         observe=_command(root.table("observe"), timeout_seconds=10.0),
         restore=_command(root.table("restore"), timeout_seconds=30.0),
         version_command=_command(root.table("version"), timeout_seconds=10.0),

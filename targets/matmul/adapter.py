@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import math
 import sys
 from collections.abc import Mapping
 from dataclasses import asdict, replace
@@ -35,6 +36,9 @@ from targets.space import KnobSpace
 from targets.statefile import StateFile
 
 VERSION = "1"
+
+SHORTEST_SECONDS = 0.01
+"""The shortest window: time for one repetition of the default problem."""
 
 LARGEST_SIZE = 4096
 """Checking against numpy in double precision then takes about 10 s a window on two cores."""
@@ -78,7 +82,7 @@ class MatmulAdapter(Adapter):
             default=0.3,
             help="length of a window at the least",
             unit="s",
-            low=0.01,
+            low=SHORTEST_SECONDS,
             high=60,
         ),
         Setting(
@@ -150,6 +154,7 @@ class MatmulAdapter(Adapter):
             ),
             window_seconds=self.window_seconds,
             settings=self.settings,
+            least_fidelity=SHORTEST_SECONDS / self.window_seconds,
         )
 
     def read(self) -> dict[str, Value]:
@@ -174,13 +179,17 @@ class MatmulAdapter(Adapter):
         *,
         seed: int = 0,
         cancel: CancelToken | None = None,
+        fidelity: float = 1.0,
     ) -> Measurement:
-        """Run the kernel in force on matrices made from `seed`; the purpose makes no difference."""
+        """Run the kernel in force on matrices made from `seed`; the purpose makes no difference.
+
+        A shorter window has fewer repetitions, and so a less lucky fastest one.
+        """
         if cancel is not None:
             cancel.check()
         configuration = self.read()
         kernel = self._compile(configuration)
-        answer = self._work(str(kernel.library), seed=seed, cancel=cancel)
+        answer = self._work(str(kernel.library), seed=seed, cancel=cancel, fidelity=fidelity)
         before = self.observe()
         for name, count in counts(answer).items():
             self._counters[name] += count
@@ -238,6 +247,7 @@ class MatmulAdapter(Adapter):
         seed: int,
         environment: Mapping[str, str] | None = None,
         cancel: CancelToken | None = None,
+        fidelity: float = 1.0,
     ) -> Answer:
         """Have a child process check and time a kernel, or numpy's product when it is empty."""
         limit_seconds = float(self.settings["limit_seconds"])
@@ -245,8 +255,8 @@ class MatmulAdapter(Adapter):
             library=library,
             **asdict(self.problem),
             seed=(int(self.settings["seed"]), seed),
-            window_seconds=self.window_seconds,
-            repetitions=int(self.settings["repetitions"]),
+            window_seconds=fidelity * self.window_seconds,
+            repetitions=math.ceil(fidelity * int(self.settings["repetitions"])),
             cpu_seconds=limit_seconds * max(1.0, self.machine.cpus),
         )
         finished = run_child(

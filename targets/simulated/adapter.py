@@ -36,6 +36,8 @@ CANCEL_CHECK_SECONDS = 0.05
 
 _NOISE_DEFAULT = 0.02  # a quiet database: sd of one window of some seconds
 
+_SHORTEST_SECONDS = 0.001
+
 
 class SimulatedAdapter(Adapter):
     """A target whose best configuration is known: see `landscape` for how well each performs.
@@ -121,7 +123,19 @@ class SimulatedAdapter(Adapter):
             help="Share of windows whose workload fails.",
         ),
         Setting(
-            name="window_seconds", default=0.01, low=0.001, unit="s", help="Length of a window."
+            name="cold",
+            default=0.0,
+            low=0.0,
+            high=0.99,
+            help="Share of throughput that large memory costs at a window's very beginning: short "
+            "windows mislead by it.",
+        ),
+        Setting(
+            name="window_seconds",
+            default=0.01,
+            low=_SHORTEST_SECONDS,
+            unit="s",
+            help="Length of a window.",
         ),
         Setting(name="restart", default=False, help="Add the knob engine, which needs a restart."),
         Setting(
@@ -146,6 +160,7 @@ class SimulatedAdapter(Adapter):
         self._counters_file = workdir / "counters.json"
 
     def describe(self) -> Description:
+        window_seconds = float(self.settings["window_seconds"])
         return Description(
             kind=self.kind,
             version="1",
@@ -154,8 +169,9 @@ class SimulatedAdapter(Adapter):
             metrics=METRICS,
             objectives=self._objectives(),
             workload=Workload(name="mix", parameters={"read_share": self.settings["read_share"]}),
-            window_seconds=float(self.settings["window_seconds"]),
+            window_seconds=window_seconds,
             settings=self.settings,
+            least_fidelity=_SHORTEST_SECONDS / window_seconds,
         )
 
     def read(self) -> dict[str, Value]:
@@ -180,24 +196,30 @@ class SimulatedAdapter(Adapter):
         *,
         seed: int = 0,
         cancel: CancelToken | None = None,
+        fidelity: float = 1.0,
     ) -> Measurement:
+        """A shorter window scatters by as much more as its length says, and is misled by `cold`."""
         cancel = cancel or CancelToken()
         configuration = self.read()
         if problem := self.healthy():
             raise TargetDown(problem)
-        rng = self._random("window", configuration, seed)
+        length = fidelity * float(self.settings["window_seconds"])
+        kind = "window" if fidelity == 1.0 else f"window of {fidelity}"
+        rng = self._random(kind, configuration, seed)
         started = self.clock.monotonic()
-        self._pass_window(cancel)
+        self._pass_window(length, cancel)
         if rng.random() < float(self.settings["failure_rate"]):
             raise WorkloadFailed(
                 f"the simulated workload failed, as failure_rate asks (seed {seed})"
             )
-        noise = float(self.settings["noise"])
+        noise = float(self.settings["noise"]) / math.sqrt(fidelity)
         throughput = (
-            self.landscape.throughput(configuration) * math.exp(rng.gauss(0, noise)) * self._swing()
+            self.landscape.throughput(configuration)
+            * self._warmth(configuration, fidelity)
+            * math.exp(rng.gauss(0, noise))
+            * self._swing()
         )
         factors = self._factors(configuration, throughput)
-        length = float(self.settings["window_seconds"])
         before = self._counters()
         after = grown(before, factors.growth(length))
         replace_text(self._counters_file, json.dumps(after), synced=False)
@@ -292,8 +314,14 @@ class SimulatedAdapter(Adapter):
         turns = self.clock.now().timestamp() / float(self.settings["drift_period_seconds"])
         return 1 + float(self.settings["drift"]) * math.sin(2 * math.pi * turns)
 
-    def _pass_window(self, cancel: CancelToken) -> None:
-        end = self.clock.monotonic() + float(self.settings["window_seconds"])
+    def _warmth(self, configuration: Configuration, fidelity: float) -> float:
+        """The share of throughput that a window of that length has while large memory fills."""
+        first = next(iter(self.space))
+        memory = position(first, configuration[first.name])
+        return 1 - float(self.settings["cold"]) * memory * (1 - fidelity)
+
+    def _pass_window(self, seconds: float, cancel: CancelToken) -> None:
+        end = self.clock.monotonic() + seconds
         cancel.check()
         while (left := end - self.clock.monotonic()) > 0:
             self.clock.sleep(min(left, CANCEL_CHECK_SECONDS))

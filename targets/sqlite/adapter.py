@@ -34,7 +34,7 @@ from targets.sqlite.durability import Durability, outside, restrict
 from targets.sqlite.metrics import COUNTERS, METRICS, OBJECTIVES
 from targets.sqlite.pragmas import Pragmas, encode
 from targets.sqlite.window import Outcome, Work, run_window
-from targets.sqlite.workload import SETTINGS, Mix
+from targets.sqlite.workload import SETTINGS, SHORTEST_SECONDS, Mix
 
 _REFERENCE_WINDOWS = 3
 _REFERENCE_NAMES = {
@@ -104,6 +104,7 @@ class SqliteAdapter(Adapter):
         return {"default": default, "wal": {**default, "journal_mode": "wal"}}
 
     def describe(self) -> Description:
+        window_seconds = float(self.settings["window_seconds"])
         return Description(
             kind=self.kind,
             version=sqlite3.sqlite_version,
@@ -112,8 +113,9 @@ class SqliteAdapter(Adapter):
             metrics=METRICS,
             objectives=OBJECTIVES,
             workload=Workload(name="accounts", parameters=asdict(self.mix)),
-            window_seconds=float(self.settings["window_seconds"]),
+            window_seconds=window_seconds,
             settings=self.settings,
+            least_fidelity=SHORTEST_SECONDS / window_seconds,
         )
 
     def read(self) -> dict[str, Value]:
@@ -140,8 +142,10 @@ class SqliteAdapter(Adapter):
         *,
         seed: int = 0,
         cancel: CancelToken | None = None,
+        fidelity: float = 1.0,
     ) -> Measurement:
-        """Measure one window on a copy of the database; both purposes alike.
+        """Measure one window on a copy of the database; both purposes alike. A shorter one has a
+        shorter warm-up.
 
         Raises:
             HarnessFailed: among others when the configuration in force, changed by somebody else,
@@ -156,6 +160,7 @@ class SqliteAdapter(Adapter):
             self.database.copy,
             seed=seed,
             cancel=cancel or CancelToken(),
+            fidelity=fidelity,
         )
         for name, value in outcome.counters.items():
             self._totals[name] += value
@@ -203,8 +208,9 @@ class SqliteAdapter(Adapter):
         *,
         seed: int,
         cancel: CancelToken,
+        fidelity: float = 1.0,
     ) -> Outcome:
-        window_seconds = float(self.settings["window_seconds"])
+        window_seconds = fidelity * float(self.settings["window_seconds"])
         work = Work(
             mix=self.mix,
             seed=seed,

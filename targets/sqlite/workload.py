@@ -51,6 +51,9 @@ INSERT = "INSERT INTO history (account, delta) VALUES (?, 1)"
 STATE = "SELECT (SELECT sum(balance) FROM account), (SELECT count(*) FROM history)"
 """What the database itself says was done: accounts updated and history rows inserted."""
 
+SHORTEST_SECONDS = 0.1
+"""The shortest window: some dozens of transactions where each waits for a sync."""
+
 SETTINGS: tuple[Setting, ...] = (
     Setting(
         name="rows", default=30_000, low=1_000, high=10_000_000, unit="rows",
@@ -93,7 +96,7 @@ SETTINGS: tuple[Setting, ...] = (
         help="Connections at work at once, each in a process of its own",
     ),
     Setting(
-        name="window_seconds", default=1.2, low=0.1, high=600.0, unit="s",
+        name="window_seconds", default=1.2, low=SHORTEST_SECONDS, high=600.0, unit="s",
         help="Length of a window",
     ),
     Setting(

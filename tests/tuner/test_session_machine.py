@@ -13,7 +13,6 @@ from tests.tuner.scripted import SPACE, Scripted, request
 from tuner.errors import InvalidSession
 from tuner.replay import replay
 from tuner.suggesting import GAIN_NEEDS_TRIALS
-from tuner.view import SessionView
 
 
 def test_a_session_finds_confirms_and_reports_the_better_configuration(ring: Scripted) -> None:
@@ -132,7 +131,7 @@ def test_replay_gives_the_same_suggestions(ring: Scripted) -> None:
     ring.target()
     for recommender in ("random", "auto"):
         session = ring.run(ring.service.start(request(recommender=recommender, trials=14)))
-        results = replay(SessionView.load(ring.store, session))
+        results = replay(ring.store, session)
         assert len(results) == 14
         assert all(result.same for result in results)
 
