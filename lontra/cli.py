@@ -22,6 +22,7 @@ _COMMANDS = {
     "tune": ("lontra.commands.tune", "Tune a target on this machine, from start to report."),
     "report": ("lontra.commands.report", "Print the report of a session."),
     "sessions": ("lontra.commands.sessions", "List, pause, resume, cancel, replay sessions."),
+    "history": ("lontra.commands.history", "What is known, of all sessions or of one."),
     "targets": ("lontra.commands.targets", "What can be tuned, and each target's settings."),
     "recommenders": ("lontra.commands.recommenders", "The algorithms that choose configurations."),
     "bench": ("lontra.commands.bench", "Compare optimizers on recorded systems."),

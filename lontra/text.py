@@ -6,19 +6,12 @@ import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from lontra.estimates import gain_text, number, share_text
+
 WIDTH = 100
 CELL_WIDTH = 40
 FAILURES_SHOWN = 5
 Report = Mapping[str, Any]
-
-
-def number(value: float | None) -> str:
-    """A measured value in five significant digits, or whole with its thousands apart."""
-    if value is None:
-        return "-"
-    if value == 0 or 0.001 <= abs(value) < 99_999.5:
-        return f"{value:.5g}"
-    return f"{value:,.0f}" if 1 <= abs(value) < 1e15 else f"{value:.4e}"
 
 
 def duration(seconds: float) -> str:
@@ -29,12 +22,18 @@ def duration(seconds: float) -> str:
 
 
 def trial_line(trial: Mapping[str, Any], report: Report) -> str:
-    """One finished trial: its value, how it compares with the baseline, and why it was tried."""
-    total = report["budget"]["trials"]
-    head = f"trial {trial['number']:>3} of {total}"
+    """One finished trial: its value, how it compares with the baseline, and why it was tried.
+
+    What a shorter window shows does not compare.
+    """
+    head = f"trial {trial['number']:>3}"
+    if trial["fidelity"] < 1.0:
+        head += f", {trial['fidelity']:.0%} of a window"
+    elif all(other["fidelity"] == 1.0 for other in report["trials"]):
+        head += f" of {report['budget']['trials']}"
     if trial["state"] == "failed":
         return f"{head}  FAILED {trial['failure']}: {_shorten(trial['message'], 70)}"
-    ratio = improvement(report, trial["value"])
+    ratio = improvement(report, trial["value"]) if trial["fidelity"] == 1.0 else None
     times = f"{ratio:6.2f}x" if ratio is not None else "       "
     value = f"{number(trial['value']):>9} {report['objective']['unit']}".rstrip()
     return f"{head}  {value}  {times}  {_shorten(trial['reason'], 60)}"
@@ -51,7 +50,8 @@ def improvement(report: Report, value: float | None) -> float | None:
 
 def report_text(report: Report) -> str:
     """The whole report as a reader wants it: the answer first, then what it rests on."""
-    return "\n".join([*_answer(report), *_changes(report), *_lines(report), *_evidence(report)])
+    sections = (_answer, _changes, _learnt, _lines, _evidence)
+    return "\n".join(line for section in sections for line in section(report))
 
 
 def _answer(report: Report) -> list[str]:
@@ -90,16 +90,74 @@ def _changes(report: Report) -> list[str]:
     incumbent = report["incumbent"]
     if incumbent is None:
         return ["No configuration but the baseline was measured.", ""]
+    expected = _expected(report)
+    what = "what changes" + (" and is expected to give" if expected else "")
     title = (
-        "Recommended configuration (what changes):"
+        f"Recommended configuration ({what}):"
         if report["recommended"] == incumbent["configuration"]
-        else "Best configuration tried (not confirmed better; what it changes):"
+        else f"Best configuration tried (not confirmed better; {what}):"
     )
     rows = [
-        (change["knob"], f"{change['from']} -> {change['to']}", change["unit"], change["effect"])
+        (
+            change["knob"],
+            f"{change['from']} -> {change['to']}",
+            change["unit"],
+            change["effect"],
+            expected.get(change["knob"], ""),
+        )
         for change in incumbent["changes"]
     ]
-    return [title, *_table(rows), ""]
+    return [title, *table(rows), ""]
+
+
+def _expected(report: Report) -> dict[str, str]:
+    """Changed knob -> what the change is expected to give and how sure; nothing while what is
+    explained is another trial's configuration."""
+    explanation = report["knowledge"]["explanation"]
+    if explanation is None or explanation["trial"] != report["incumbent"]["trial"]:
+        return {}
+    unit = report["objective"]["unit"]
+    return {
+        one["knob"]: f"{gain_text(one['gain'], relative=explanation['relative'], unit=unit)}, "
+        f"{one['certainty']}"
+        for one in explanation["contributions"]
+    }
+
+
+def _learnt(report: Report) -> list[str]:
+    """Which knobs matter, and how many past sessions were learnt from."""
+    lines = [
+        *_mattering(report["knowledge"]["ranking"]),
+        past_words(report["knowledge"]["history"], report["budget"]),
+        f"All that was learnt: `lontra history {report['session']}`.",
+    ]
+    return [*(part for line in lines for part in textwrap.wrap(line, WIDTH)), ""]
+
+
+def _mattering(ranking: Mapping[str, Any] | None) -> list[str]:
+    if ranking is None:
+        return []
+    named = [
+        f"{one['knob']} {share_text(one['share'])}"
+        for one in ranking["knobs"]
+        if one["verdict"] == "matters"
+    ]
+    if not named:
+        return [f"Knobs that matter: {ranking['reason']}."]
+    undecided = sum(one["verdict"] == "undecided" for one in ranking["knobs"])
+    open_ones = f"; undecided: {undecided} of {len(ranking['knobs'])}" if undecided else ""
+    return [f"Knobs that matter, by share of the variance: {', '.join(named)}{open_ones}."]
+
+
+def past_words(past: Sequence[Mapping[str, Any]], budget: Mapping[str, Any]) -> str:
+    """How many past sessions a session learnt from, and which."""
+    if past:
+        named = ", ".join(f"{one['session']} ({one['target']})" for one in past)
+        trials = sum(one["used"] for one in past)
+        sessions = f"{len(past)} past session{'s' if len(past) > 1 else ''}"
+        return f"Learnt from {trials} trials of {sessions}: {named}."
+    why = "none fits" if budget.get("use_history") else "it was started without"
+    return f"Learnt from no past session: {why}."
 
 
 def _lines(report: Report) -> list[str]:
@@ -110,7 +168,7 @@ def _lines(report: Report) -> list[str]:
         (line["name"], _with_unit(line["value"], report["objective"]), line.get("note", ""))
         for line in lines
     ]
-    return ["Reference lines:", *_table(rows), ""]
+    return ["Reference lines:", *table(rows), ""]
 
 
 def _evidence(report: Report) -> list[str]:
@@ -136,7 +194,7 @@ def _evidence(report: Report) -> list[str]:
     return lines
 
 
-def _table(rows: Sequence[Sequence[str]]) -> list[str]:
+def table(rows: Sequence[Sequence[str]]) -> list[str]:
     """Rows with their columns in line; a cell that is longer than most pushes its own row alone."""
     if not rows:
         return ["  nothing"]

@@ -108,10 +108,9 @@ def replay_command(home: Home, session: int) -> None:
     Exit status 1 when one differs.
     """
     from tuner.replay import replay
-    from tuner.view import SessionView
 
     with _opened(home) as store:
-        results = replay(SessionView.load(store, store.sessions.get(session)))
+        results = replay(store, store.sessions.get(session))
     for result in results:
         if not result.same:
             click.echo(f"trial {result.number}: stored {result.stored}, computed {result.computed}")

@@ -96,6 +96,11 @@ _PERMISSIONS = ("allow-restart", "allow-durability")
     help="Leave a confirmed configuration in force instead of putting the old one back.",
 )
 @click.option(
+    "--no-history",
+    is_flag=True,
+    help="Begin as if nothing were known: learn from no past session (see `lontra history`).",
+)
+@click.option(
     "--allow-restart",
     is_flag=True,
     help="Let knobs be tuned that need a restart or rebuild of a system that is not Lontra's own.",
@@ -201,6 +206,7 @@ def _request(name: str, options: Mapping[str, Any]) -> SessionRequest:
         margin=options["margin"],
         pins={knob: _literal(text) for knob, text in _pairs(options["pins"], "--pin").items()},
         promote=options["promote"],
+        use_history=not options["no_history"],
         actor=current_user(),
     )
 
@@ -258,9 +264,10 @@ def _teller(ring: Ring, session: Session, say: Callable[[str], None]) -> Callabl
     """Tells each finished trial in a line, with the time that is left by what was seen so far."""
     began = ring.clock.monotonic()
     blocks = -(-session.budget["confirm_pairs"] // 2)
-    ended = sum(trial.state.ended for trial in ring.store.trials.all(session.id))
-    left = max(0, 1 + session.budget["trials"] + blocks - ended)
-    done = 0
+    trials = ring.store.trials.all(session.id)
+    ended = sum(trial.fidelity for trial in trials if trial.state.ended)
+    left = max(0.0, 1 + session.budget["trials"] + blocks - ended)
+    done = 0.0
 
     def tell(trial: Trial) -> None:
         nonlocal done
@@ -272,7 +279,7 @@ def _teller(ring: Ring, session: Session, say: Callable[[str], None]) -> Callabl
             text = f"confirming, block {trial.block + 1} of {blocks}: {trial.state}"
         else:
             return
-        done += 1
+        done += trial.fidelity
         seconds = (ring.clock.monotonic() - began) / done * max(0, left - done)
         say(f"{text}  [about {duration(seconds)} left]")
 

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from lontra.text import WIDTH, duration, improvement, number, report_text, trial_line
+from lontra.estimates import number
+from lontra.text import WIDTH, duration, improvement, past_words, report_text, trial_line
 
 LONG = "because " + "x" * 400
 
@@ -14,7 +15,7 @@ LONG = "because " + "x" * 400
 def trial(**changes: Any) -> dict[str, Any]:
     return {
         "number": 1, "state": "completed", "failure": None, "message": "", "value": 250_000.4,
-        "reason": "Point 1.",
+        "fidelity": 1.0, "reason": "Point 1.",
     } | changes  # fmt: skip
 
 
@@ -27,6 +28,7 @@ def report(**changes: Any) -> dict[str, Any]:
         "objective": {"name": "speed", "direction": "max", "unit": "1/s"},
         "baseline": {"value": 125_000.2, "configuration": {"file": "a"}},
         "incumbent": {
+            "trial": 1,
             "value": 250_000.4,
             "configuration": {"file": "b"},
             "changes": [
@@ -44,6 +46,7 @@ def report(**changes: Any) -> dict[str, Any]:
         "reference_lines": [],
         "trials": [trial()],
         "budget": {"trials": 40},
+        "knowledge": {"ranking": None, "explanation": None, "history": []},
         "recommender": "auto",
         "seed": 1,
     } | changes
@@ -71,6 +74,17 @@ def test_durations_are_said_as_people_say_them(seconds: float, text: str) -> Non
 @pytest.mark.parametrize(("value", "base"), [(0.0, 1.0), (1.0, 0.0), (-2.0, -1.0), (None, 1.0)])
 def test_no_ratio_is_made_up(value: float | None, base: float) -> None:
     assert improvement(report(baseline={"value": base}), value) is None
+
+
+def test_a_short_window_is_said_and_compared_with_nothing() -> None:
+    short, full = trial(fidelity=0.1), trial(number=2)
+    told = report(trials=[short, full])
+    line = trial_line(short, told)
+    assert line.startswith("trial   1, 10% of a window")
+    assert "2.00x" not in line
+    # The budget counts full windows: of how many trials this is one, nobody knows.
+    assert trial_line(full, told).startswith("trial   2  ")
+    assert "2.00x" in trial_line(full, told)
 
 
 def test_a_word_of_any_length_is_cut_not_dropped() -> None:
@@ -109,3 +123,45 @@ def test_failures_beyond_the_first_are_counted() -> None:
     ]
     text = report_text(report(trials=failed))
     assert "9 failed" in text and "and 4 more" in text and "trial 4" in text
+
+
+CAUSE = {
+    "knob": "cache", "old": 1, "new": 2, "certainty": "likely",
+    "gain": {"value": 0.365, "low": 0.08, "high": 0.688},
+}  # fmt: skip
+IMPORTANCE = {"knob": "cache", "share": {"value": 0.4, "low": 0.1, "high": 0.6}}
+
+
+def learnt(**changes: Any) -> dict[str, Any]:
+    explanation = {"trial": 1, "relative": True, "contributions": [CAUSE]}
+    return {"ranking": None, "explanation": explanation, "history": []} | changes
+
+
+def test_a_change_is_told_with_what_it_is_expected_to_give() -> None:
+    text = report_text(report(knowledge=learnt()))
+    assert "(what changes and is expected to give)" in text
+    [line] = [line for line in text.splitlines() if line.startswith("  cache")]
+    assert line.endswith("+44 % (+8 to +99 %), likely")
+
+
+def test_no_change_is_explained_by_another_trials_explanation() -> None:
+    other = learnt()["explanation"] | {"trial": 9}
+    text = report_text(report(knowledge=learnt(explanation=other)))
+    assert "+44 %" not in text and "(what changes):" in text
+
+
+def test_the_knobs_that_matter_are_named_or_why_none_is() -> None:
+    matters, undecided = ({**IMPORTANCE, "verdict": v} for v in ("matters", "undecided"))
+    ranking = {"knobs": [matters, undecided], "reason": "nothing can be told: too little"}
+    text = report_text(report(knowledge=learnt(ranking=ranking)))
+    assert "cache 40 % (10 to 60 %); undecided: 1 of 2." in text
+    none = report_text(report(knowledge=learnt(ranking={**ranking, "knobs": [undecided]})))
+    assert "Knobs that matter: nothing can be told: too little." in none
+
+
+def test_past_sessions_are_counted_and_named() -> None:
+    past = [{"session": n, "target": "db", "used": 20} for n in (4, 2)]
+    assert past_words(past, {}) == "Learnt from 40 trials of 2 past sessions: 4 (db), 2 (db)."
+    assert "none fits" in past_words([], {"use_history": True})
+    assert "started without" in past_words([], {"use_history": False})
+    assert "started without" in past_words([], {}), "as sessions were before"

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import jsonschema_rs
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
@@ -19,7 +20,9 @@ from targets.clock import ManualClock
 from targets.protocol import PROTOCOL_VERSION
 from targets.simulated.adapter import SimulatedAdapter
 from tuner.service import SessionRequest, SessionService
+from tuner.worker import Worker
 from web import WebSettings, create_app
+from web.api import api_document
 
 API = "/api/v1"
 AGENT_PATHS = f"{API}/agents"
@@ -175,8 +178,68 @@ def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def database(empty_database: Path) -> Path:
+    """What every test's knowledge base begins as; overridden by modules that want more."""
+    return empty_database
+
+
+@pytest.fixture(scope="session")
 def description(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Any]:
     return SimulatedAdapter({}, tmp_path_factory.mktemp("simulated")).describe().to_dict()
+
+
+@pytest.fixture(scope="session")
+def studied_database(
+    tmp_path_factory: pytest.TempPathFactory, empty_database: Path, description: Mapping[str, Any]
+) -> Path:
+    """Session 1 of `orders`, finished, and session 2 of `billing`, which learns from it and runs.
+
+    Worker and pipeline are the real ones.
+    """
+    folder, clock = tmp_path_factory.mktemp("studied"), ManualClock()
+    path = folder / "lontra.db"
+    shutil.copy(empty_database, path)
+    adapter = SimulatedAdapter({}, folder / "simulated", clock=clock)
+    with Store.open(f"sqlite:///{path}", clock=clock) as store:
+        server = Server(create_app(store, clock=clock), store, clock, description)
+        wanted = {"orders": ("random", 16, 99), "billing": ("auto", 30, 14)}
+        for target, (recommender, trials, turns) in wanted.items():
+            agent = server.agent(target, instance=target)
+            assert agent.register().status_code == 200
+            server.start_session(target, recommender=recommender, trials=trials, confirm_pairs=12)
+            go_round(Worker(store, clock=clock), agent, adapter, turns=turns)
+    return path
+
+
+def go_round(worker: Worker, agent: AgentVoice, adapter: SimulatedAdapter, *, turns: int) -> None:
+    """The ring, until nothing is left to do or so many trials are done."""
+    for _ in range(turns):
+        while worker.step():
+            pass
+        answer = agent.work()
+        if answer.status_code == 204:
+            return
+        assert answer.json is not None
+        carry_out(agent, adapter, answer.json)
+
+
+def carry_out(agent: AgentVoice, adapter: SimulatedAdapter, work: Mapping[str, Any]) -> None:
+    """What an agent does with an assignment, on a real adapter."""
+    arms = {arm["name"]: arm["configuration"] for arm in work["arms"]}
+    windows = []
+    for position, arm in enumerate(work["sequence"]):
+        adapter.apply(arms[arm])
+        measured = adapter.measure(seed=work["seed"] + position)
+        windows.append(
+            a_window(
+                arm=arm,
+                position=position,
+                block=work["block"],
+                objectives=dict(measured.objectives),
+                metrics=dict(measured.metrics),
+            )
+        )
+    assert agent.result(work["trial"], work["epoch"], windows=windows).status_code == 200
 
 
 @pytest.fixture
@@ -185,9 +248,9 @@ def clock() -> ManualClock:
 
 
 @pytest.fixture
-def store(tmp_path: Path, empty_database: Path, clock: ManualClock) -> Iterator[Store]:
+def store(tmp_path: Path, database: Path, clock: ManualClock) -> Iterator[Store]:
     path = tmp_path / "lontra.db"
-    shutil.copy(empty_database, path)
+    shutil.copy(database, path)
     with Store.open(f"sqlite:///{path}", clock=clock) as opened:
         yield opened
 
@@ -221,6 +284,30 @@ def agent(server: Server) -> AgentVoice:
     voice = server.agent()
     assert voice.register().status_code == 200
     return voice
+
+
+def closed(schema: Any) -> Any:
+    """The schema with every object's fields required to be documented."""
+    if isinstance(schema, list):
+        return [closed(item) for item in schema]
+    if not isinstance(schema, dict):
+        return schema
+    inner = {key: closed(value) for key, value in schema.items()}
+    if "properties" in schema and isinstance(schema.get("type"), str):
+        inner["additionalProperties"] = False
+    return inner
+
+
+@pytest.fixture
+def check_form() -> Callable[[str, Any], None]:
+    """Fails for data that is not of a documented form, or has a field that is not documented."""
+    components = api_document()["components"]
+
+    def check(name: str, data: Any) -> None:
+        schema = {"$ref": f"#/components/schemas/{name}", "components": components}
+        jsonschema_rs.validator_for(closed(schema)).validate(data)
+
+    return check
 
 
 @pytest.fixture

@@ -32,6 +32,8 @@ OPERATIONS = {
     ("POST", "/api/v1/sessions/{session_id}/pause"): "operator",
     ("POST", "/api/v1/sessions/{session_id}/resume"): "operator",
     ("POST", "/api/v1/sessions/{session_id}/cancel"): "operator",
+    ("GET", "/api/v1/sessions/{session_id}/knowledge"): "viewer",
+    ("GET", "/api/v1/history"): "viewer",
     ("GET", "/api/v1/events"): "viewer",
     ("GET", "/api/v1/tokens"): "operator",
     ("POST", "/api/v1/tokens"): "operator",

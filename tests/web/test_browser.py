@@ -6,6 +6,7 @@ import os
 import shutil
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,10 @@ from urllib.parse import urlsplit
 import pytest
 from werkzeug.serving import WSGIRequestHandler, make_server
 
+from knowledge_base import Store
 from knowledge_base.records import SessionPhase, SessionState
+from targets.clock import ManualClock
+from web import create_app
 
 playwright = pytest.importorskip("playwright.sync_api")
 
@@ -62,24 +66,44 @@ class Site:
         self.agent.result(leased["trial"], leased["epoch"], **result)
 
 
-@pytest.fixture
-def site(server: Any, agent: Any, window: Any) -> Iterator[Site]:
-    listener = make_server("127.0.0.1", 0, server.app, threaded=True, request_handler=Quiet)
+@contextmanager
+def serving(app: Any) -> Iterator[str]:
+    """The application on a port of its own; its address."""
+    listener = make_server("127.0.0.1", 0, app, threaded=True, request_handler=Quiet)
     thread = threading.Thread(target=listener.serve_forever)
     thread.start()
-    session = server.start_session()
-    made = Site(f"http://127.0.0.1:{listener.port}", server, agent, window, session)
-    server.add_trial(session, 0)
-    leased = agent.work().json
-    agent.result(leased["trial"], leased["epoch"], windows=[window(objectives={"throughput": 100})])
-    made.try_one(1, 180.0, configuration={**session.baseline, "cache": 9})
-    made.try_one(2, None)
-    made.try_one(3, 150.0)
     try:
-        yield made
+        yield f"http://127.0.0.1:{listener.port}"
     finally:
         listener.shutdown()
         thread.join()
+
+
+@pytest.fixture
+def site(server: Any, agent: Any, window: Any) -> Iterator[Site]:
+    session = server.start_session()
+    with serving(server.app) as url:
+        made = Site(url, server, agent, window, session)
+        server.add_trial(session, 0)
+        leased = agent.work().json
+        baseline = window(objectives={"throughput": 100})
+        agent.result(leased["trial"], leased["epoch"], windows=[baseline])
+        made.try_one(1, 180.0, configuration={**session.baseline, "cache": 9})
+        made.try_one(2, None)
+        made.try_one(3, 150.0)
+        yield made
+
+
+@pytest.fixture
+def studied_url(studied_database: Path, tmp_path: Path, clock: ManualClock) -> Iterator[str]:
+    """A server whose session 1 has ended and was studied, and whose session 2 learns from it."""
+    path = tmp_path / "studied.db"
+    shutil.copy(studied_database, path)
+    with (
+        Store.open(f"sqlite:///{path}", clock=clock) as store,
+        serving(create_app(store, clock=clock)) as url,
+    ):
+        yield url
 
 
 @dataclass
@@ -216,7 +240,7 @@ def test_every_page_fits_its_window_in_both_schemes(
     seen.page.set_viewport_size({"width": width, "height": 800})
     paper = {"light": "rgb(248, 247, 243)", "dark": "rgb(16, 21, 20)"}[scheme]
     for path in ("/", "/sessions", f"/sessions/{site.session.id}", "/targets", "/targets/orders",
-                 "/login", "/api/v1/docs"):  # fmt: skip
+                 "/history", "/login", "/api/v1/docs"):  # fmt: skip
         seen.page.goto(site.url + path)
         page_width = seen.page.evaluate("document.documentElement.scrollWidth")
         assert page_width <= width, path
@@ -259,6 +283,38 @@ def test_all_text_has_contrast(site: Site, watched: Any, scheme: str) -> None:
     for path in (f"/sessions/{site.session.id}", "/", "/targets/orders", "/api/v1/docs"):
         seen.page.goto(site.url + path)
         assert seen.page.evaluate(CONTRAST) == [], path
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_what_was_learnt_fits_and_reads_in_both_schemes(
+    studied_url: str, watched: Any, scheme: str
+) -> None:
+    seen = watched(color_scheme=scheme)
+    for width in (1200, 390):
+        seen.page.set_viewport_size({"width": width, "height": 800})
+        for path in ("/sessions/1", "/sessions/2", "/history"):
+            seen.page.goto(studied_url + path)
+            assert seen.page.evaluate("document.documentElement.scrollWidth") <= width, path
+            assert seen.page.evaluate(CONTRAST) == [], path
+    assert seen.complaints == []
+    assert seen.hosts() == {urlsplit(studied_url).netloc}
+
+
+def test_intervals_are_drawn_as_the_figures_beside_them_say(studied_url: str, watched: Any) -> None:
+    page = watched().page
+    page.goto(f"{studied_url}/sessions/1")
+    rows = page.locator("table.ranking tbody tr")
+    assert rows.count() == 9
+    for place in range(rows.count()):
+        row = rows.nth(place)
+        axis, drawn, point = (
+            row.locator(f".bar .{part}").bounding_box() for part in ("axis", "range", "point")
+        )
+        high = float(row.locator("td.num .note").first.inner_text().split()[-2])
+        drawn_to = (drawn["x"] + drawn["width"] - axis["x"]) / axis["width"]
+        assert drawn_to == pytest.approx(high / 100, abs=0.05)
+        middle = point["x"] + point["width"] / 2
+        assert drawn["x"] - 1 <= middle <= drawn["x"] + drawn["width"] + 1
 
 
 def test_the_keyboard_reaches_everything(site: Site, watched: Any) -> None:

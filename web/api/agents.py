@@ -247,6 +247,7 @@ def _assignment(trial: Trial, session: Session) -> Assignment:
         lease_seconds=services().settings.trial_lease_seconds,
         timeout_seconds=trial.timeout_seconds,
         block=trial.block,
+        fidelity=trial.fidelity,
     )
 
 

@@ -110,6 +110,10 @@ class TrialSchema(ma.Schema):
     failure = _text(allow_none=True)
     message = _text()
     seconds = fields.Float(required=True)
+    fidelity = fields.Float(
+        required=True,
+        metadata={"description": "how long its windows are, as a share of full ones"},
+    )
     restarted = fields.Boolean(required=True)
     lines = fields.List(fields.Dict(), required=True)
     sequence = fields.List(fields.String(), required=True)

@@ -62,6 +62,7 @@ _SPECIAL: Mapping[tuple[type, str], Callable[[Options], fields.Field[Any]]] = {
     (Description, "objectives"): lambda o: fields.List(
         _nested(Objective, {}), validate=validate.Length(min=1, max=MAXIMUM_ITEMS), **o
     ),
+    (Description, "least_fidelity"): lambda o: Real(low=1e-6, high=1, **o),
     (StateReport, "state"): lambda o: Choice(("applying", "measuring"), **o),
     (WindowReport, "arm"): lambda o: Choice((BASELINE_ARM, CANDIDATE_ARM), **o),
     (WindowReport, "purpose"): lambda o: Choice(Purpose, **o),

@@ -7,6 +7,8 @@ from typing import Any
 import marshmallow as ma
 from marshmallow import fields
 
+from web.api.knowledge_schema import ReportKnowledge
+
 
 def _value(**options: Any) -> fields.Float:
     return fields.Float(required=True, allow_none=True, **options)
@@ -69,12 +71,6 @@ class ReportConfirmation(ma.Schema):
     incumbent_value = _value(metadata={"description": "mean of the paired windows"})
     verdict = _text(metadata={"enum": ["better", "worse", "no gain found", "undecided"]})
     words = _text()
-    baseline_value = fields.Float(
-        allow_none=True, metadata={"description": "mean of the confirmation's baseline windows"}
-    )
-    incumbent_value = fields.Float(
-        allow_none=True, metadata={"description": "mean of the confirmation's incumbent windows"}
-    )
 
 
 class ReportTrial(ma.Schema):
@@ -89,6 +85,10 @@ class ReportTrial(ma.Schema):
     value = _value()
     values = fields.List(fields.Float(), required=True)
     seconds = fields.Float(required=True)
+    fidelity = fields.Float(
+        required=True,
+        metadata={"description": "how long its windows were, as a share of full ones"},
+    )
     kind = _text(allow_none=True)
     lane = _text(allow_none=True)
     reason = _text()
@@ -140,6 +140,7 @@ class ReportSchema(ma.Schema):
     reference_lines = fields.List(fields.Nested(ReferenceLine), required=True)
     trials = fields.List(fields.Nested(ReportTrial), required=True)
     confirmation_blocks = fields.List(fields.Nested(ReportBlock), required=True)
+    knowledge = fields.Nested(ReportKnowledge, required=True)
     recommender = _text()
     recommender_options = _object()
     seed = fields.Integer(required=True)

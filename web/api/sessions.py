@@ -55,6 +55,9 @@ class SessionRequestSchema(StrictSchema):
     margin = Real(metadata={"description": "the relative difference that matters"})
     pins = configuration(metadata={"description": "knobs to hold at a value"})
     promote = Flag(metadata={"description": "make a confirmed configuration the safe one"})
+    use_history = Flag(
+        metadata={"description": "learn from past sessions of the same kind; true by default"}
+    )
 
 
 class SessionQuery(PageQuery):

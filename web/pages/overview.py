@@ -30,7 +30,7 @@ class SessionLine:
 
     session: Session
     target: Target
-    measured: int | None = None
+    measured: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,9 +100,9 @@ def _contents() -> Mapping[str, object]:
     }
 
 
-def _measured(store: Store, session: Session) -> int:
+def _measured(store: Store, session: Session) -> float:
     return sum(
-        1
+        trial.fidelity
         for trial in store.trials.all(session.id)
         if trial.task == "trial"
         and trial.state.ended

@@ -26,7 +26,8 @@ class Step:
     """One search trial in its session's course.
 
     `best` is the best value of this and all earlier trials; `ratio` this trial's value against
-    the baseline's (above 1: better); `record` whether it set a new best.
+    the baseline's (above 1: better); `record` whether it set a new best. What was measured in less
+    than a full window (`fidelity` below 1) has no ratio and sets no record.
     """
 
     number: int
@@ -41,6 +42,7 @@ class Step:
     lane: str
     reason: str
     seconds: float
+    fidelity: float
     configuration: Mapping[str, Any]
     adjusted: tuple[Difference, ...]
 
@@ -81,6 +83,7 @@ class Course:
                     "number": step.number,
                     "value": step.value,
                     "best": step.best,
+                    "fidelity": step.fidelity,
                     "kind": step.kind,
                     "failure": step.failure,
                     "reason": step.reason,
@@ -99,9 +102,10 @@ def course(report: Mapping[str, Any]) -> Course:
     steps: list[Step] = []
     for trial in report["trials"]:
         value = trial["value"] if trial["state"] == "completed" else None
-        record = value is not None and (best is None or objective.better(value, best))
-        best = value if record else best
-        ratio = None if value is None else _ratio(objective, value, baseline)
+        full = value if trial["fidelity"] == 1.0 else None
+        record = full is not None and (best is None or objective.better(full, best))
+        best = full if record else best
+        ratio = None if full is None else _ratio(objective, full, baseline)
         steps.append(_step(trial, value=value, best=best, ratio=ratio, record=record))
     return Course(objective=objective, baseline=baseline, steps=tuple(steps))
 
@@ -134,6 +138,7 @@ def _step(
         lane=trial["lane"] or "",
         reason=trial["reason"],
         seconds=trial["seconds"],
+        fidelity=trial["fidelity"],
         configuration=trial["configuration"],
         adjusted=adjusted(trial),
     )

@@ -14,6 +14,7 @@ from targets.space import KnobSpace
 from tuner.report import changes
 from tuner.service import SessionService
 from web.pages.interval import Interval, interval
+from web.pages.learnt import Learnt, learnt
 from web.pages.progress import Course, Difference, adjusted, course
 from web.pages.wording import PHASES
 
@@ -33,6 +34,7 @@ class SessionPage:
     changes: Sequence[Mapping[str, Any]]
     adjusted: Mapping[str, Difference]
     interval: Interval | None
+    learnt: Learnt
     events: Sequence[Event]
     open_trial: Trial | None
 
@@ -57,10 +59,11 @@ class SessionPage:
         ]
 
     @property
-    def spent(self) -> int:
-        """How many search trials have ended, the baseline not counted."""
+    def spent(self) -> float:
+        """How many search trials have ended, the baseline not counted, those in shorter windows by
+        their share of a full one."""
         return sum(
-            1
+            step.fidelity
             for step in self.course.steps
             if step.state in ("completed", "failed") and not step.is_baseline
         )
@@ -86,6 +89,7 @@ def session_page(store: Store, service: SessionService, session: Session) -> Ses
         changes=_changes(space, session, leading),
         adjusted={d.knob: d for d in adjusted(leading)} if leading else {},
         interval=interval(report["confirmation"], margin=session.budget.get("margin", 0.02)),
+        learnt=learnt(session, report["knowledge"]),
         events=store.events.list(session_id=session.id, limit=SHOWN_EVENTS, newest_first=True),
         open_trial=next((trial for trial in trials if trial.state.held), None),
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -12,6 +12,7 @@ from flask import Flask
 from markupsafe import Markup, escape
 
 from knowledge_base.records import SessionPhase, SessionState, TrialState
+from tuner.pipeline.attribution import Evidence
 from web.services import services
 
 NOTHING = "–"
@@ -124,6 +125,51 @@ def domain(knob: Mapping[str, Any]) -> str:
     return "; ".join([", ".join(knob_value(level) for level in knob["levels"]), *special])
 
 
+def share(value: float) -> str:
+    """A share or probability in whole per cent; never 0 % or 100 % of what is not."""
+    if 0 < value < 0.01:
+        return "under 1 %"
+    if 0.99 < value < 1:
+        return "over 99 %"
+    return f"{100 * value:.0f} %"
+
+
+def gain(value: float, *, relative: bool, unit: str = "") -> str:
+    """What a change gives, above 0 for the better: +44 % of a logarithm's gain, else in a unit."""
+    if relative:
+        return f"{round(100 * math.expm1(value)) + 0:+,} %"
+    return f"{'+' if value >= 0 else ''}{number(value)} {unit}".rstrip()
+
+
+def gain_range(gains: Mapping[str, float], *, relative: bool, unit: str = "") -> str:
+    """A gain's interval, its unit said once."""
+    low = gain(gains["low"], relative=relative).removesuffix(" %")
+    return f"{low} to {gain(gains['high'], relative=relative, unit=unit)}"
+
+
+def evidence(found: Mapping[str, int]) -> str:
+    """What was measured of one change."""
+    return str(Evidence(**found))
+
+
+def sentence(text: str) -> str:
+    """A reason as a sentence of its own."""
+    return f"{text[:1].upper()}{text[1:]}{'' if text.endswith('.') else '.'}"
+
+
+def at(text: str) -> datetime:
+    """The moment that an ISO 8601 text names."""
+    return datetime.fromisoformat(text)
+
+
+def ordinal(value: int) -> str:
+    """1st, 2nd, 3rd, 4th, 11th, 22nd."""
+    ending = (
+        "th" if value % 100 in (11, 12, 13) else {1: "st", 2: "nd", 3: "rd"}.get(value % 10, "th")
+    )
+    return f"{value}{ending}"
+
+
 def coded(text: str) -> Markup:
     """Prose with its `backticks` as code, everything else escaped."""
     return Markup(_BACKTICKS.sub(r"<code>\1</code>", str(escape(text))))  # noqa: S704 # escaped
@@ -135,6 +181,9 @@ def _end(knob: Mapping[str, Any], end: float) -> str:
 
 def register_wording(app: Flask) -> None:
     """Make these available to the templates as filters."""
-    filters = (number, knob_value, times, duration, ago, state, better_is, domain, coded)
+    filters: tuple[Callable[..., object], ...] = (
+        number, knob_value, times, duration, ago, state, better_is, domain, coded,
+        share, gain, gain_range, evidence, sentence, at, ordinal,
+    )  # fmt: skip
     for function in filters:
         app.add_template_filter(function, function.__name__)
