@@ -3,8 +3,9 @@
     python benchmarks/pipeline_truth.py [--families 8] [--seed 0] [--part mapping|knobs]
 
 Each line is a kind of family, drawn anew for every count of it: so many of knobs, twice as many of
-workloads, which cost less, and the first line of a table has three times as many. In brackets 95 % intervals: Wilson's, of as many independent answers as the scatter
-between families leaves, at least one a family. CPU seconds are those of this machine.
+workloads, which cost less, and the first line of a table has three times as many. In brackets 95 %
+intervals: Wilson's, of as many independent answers as the scatter between families leaves, at least
+one a family. CPU seconds are those of this machine.
 """
 
 from __future__ import annotations

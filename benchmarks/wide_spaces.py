@@ -25,7 +25,7 @@ import math
 import sys
 import time
 import tracemalloc
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
@@ -321,7 +321,8 @@ def compare(given: argparse.Namespace) -> None:
         for knobs in given.knobs:
             print(f"\n{family}, {knobs} knobs, noise {noise:g}")
             chosen = [row for row in rows
-                      if (row["family"], row["knobs"], row["noise"]) == (family, knobs, noise)]  # fmt: skip
+                      if (row["family"], row["knobs"], row["noise"])
+                      == (family, knobs, noise)]  # fmt: skip
             report(chosen, given.who)
     print("\nall together")
     report(rows, given.who)
@@ -386,7 +387,8 @@ def cost(given: argparse.Namespace) -> None:
         for name, who in everybody.items():
             spent = float(np.mean(taken[name]))
             print(f"{knobs:4} knobs, {size:4} told  {name:16}{1e3 * spent:8.0f} ms"
-                  f"{spent / reference:8.2f} of {given.who[-1]}{peak_mib(who):8.1f} MiB")  # fmt: skip
+                  f"{spent / reference:8.2f} of {given.who[-1]}"
+                  f"{peak_mib(who):8.1f} MiB")  # fmt: skip
 
 
 def peak_mib(who: Contender) -> float:

@@ -126,6 +126,30 @@ def test_what_fails_at_any_length_is_out() -> None:
         assert history.best is None
 
 
+def test_what_failed_is_not_taken_to_full_length_at_the_end() -> None:
+    ending = replace(PROBLEM, budget=1)
+    told = [seen(0.2, 1.0, NINTH), failed(0.2, THIRD), seen(0.6, 2.0, NINTH)]
+    [moved], _ = HyperbandRecommender({"model": False}).suggest(
+        ending, told, (), {"spent": 1.0}, suggestion_rng(0, 0)
+    )
+    assert (moved.configuration, moved.fidelity) == (at(0.6), 1.0)
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_a_rung_that_ranks_the_wrong_way_round_is_not_listened_to(turned: bool) -> None:
+    told = [*told_at(1.0, turned=turned), *told_at(THIRD, turned=turned)]
+    asked = [
+        HyperbandRecommender({}).suggest(PROBLEM, told, (), {}, suggestion_rng(7, turn))[0][0]
+        for turn in range(12)
+    ]
+    lengths = {round(one.fidelity, 3) for one in asked}
+    if turned:
+        assert lengths <= {0.111, 1.0}, "nothing begins there"
+        assert all(one.kind is not SuggestionKind.LENGTHEN for one in asked)
+    else:
+        assert {one.kind for one in asked} == {SuggestionKind.LENGTHEN}
+
+
 def test_several_at_once_are_different() -> None:
     told = [seen(place / 20, place, NINTH) for place in range(1, 10)]
     suggestions, _ = HyperbandRecommender({}).suggest(

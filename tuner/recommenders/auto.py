@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from tuner.history import History
-from tuner.recommenders import lanes
+from tuner.recommenders import lanes, taught
 from tuner.recommenders.again import may_race, probe, race
 from tuner.recommenders.base import Suggestion
 from tuner.recommenders.forest import ForestRecommender
@@ -24,12 +24,8 @@ from tuner.recommenders.sequential import State
 from tuner.recommenders.start import LEAST_MEASURED, propose_start
 from tuner.recommenders.weighed import WeighingRecommender
 from tuner.surrogates.fitting import EarlierFit, fit_gaussian_process
-from tuner.surrogates.transfer import (
-    AGREEMENT_NEEDED,
-    AGREEMENT_REGAINED,
-    Sources,
-    TransferModel,
-)
+from tuner.surrogates.transfer import Sources
+from tuner.surrogates.transfer_model import TransferModel
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,11 +50,11 @@ def default_lanes() -> tuple[Lane, ...]:
     )
 
 
-TAUGHT_AT_FIRST = 6
-"""At most so many of the first trials are the sources', from the second on one after each of the
-start design's, which can contradict them."""
+TAUGHT_AT_FIRST = 4
+"""So many of the first trials are the sources', from the second on one after each of the start
+design's, which can contradict them."""
 
-TAUGHT_LANE = Lane(name=lanes.SOURCES, search=lanes.by_gaussian_process, won=8.0, lost=4.0)
+TAUGHT_LANE = Lane(name=taught.LANE, search=lanes.by_gaussian_process, won=8.0, lost=4.0)
 
 
 class AutoRecommender(WeighingRecommender):
@@ -84,14 +80,13 @@ class AutoRecommender(WeighingRecommender):
         learnt = None
         if sources:
             state = {**state, "sources": sources.fits}
-            refuted = self._refuted(history, state)
-            learnt = TransferModel.fit(
-                history, sources, agreement=AGREEMENT_REGAINED if refuted else AGREEMENT_NEEDED
-            )
+            doubted = self._doubted(history, state)
+            state = {**state, "doubted": doubted}
+            learnt = TransferModel.fit(history, sources, doubted=doubted)
             if learnt is not None:
-                taught = self._begin_from_sources(history, learnt, state, rng)
-                if taught is not None:
-                    return taught
+                begun = self._begin_from_sources(history, learnt, state)
+                if begun is not None:
+                    return begun
         if learnt is None or len(history.measured) < 2 * LEAST_MEASURED:
             started = propose_start(history, state, rng)
             if started is not None:
@@ -102,26 +97,29 @@ class AutoRecommender(WeighingRecommender):
         return self._take_turn(history, learnt, state, rng)
 
     def _begin_from_sources(
-        self, history: History, learnt: TransferModel, state: State, rng: np.random.Generator
+        self, history: History, learnt: TransferModel, state: State
     ) -> tuple[Suggestion, State] | None:
         """The first trials, while it is their turn."""
         given = list(state.get("taught", ()))
         designed = int((state.get("start") or {}).get("given", 0))
         if len(given) >= TAUGHT_AT_FIRST or len(given) > designed + 1:
             return None
-        suggestion = lanes.by_what_was_best(history, learnt, rng)
+        suggestion = taught.by_what_was_best(history, learnt, turn=len(given))
+        if suggestion is None:
+            return None
         label = digest(history.encoder.key(suggestion.configuration))
         return suggestion, {**state, "taught": [*given, label]}
 
-    def _refuted(self, history: History, state: State) -> bool:
-        """Whether something else did better at first than what sources said is best."""
-        labels = set(state.get("taught", ()))
-        first = history.measured[: 2 * len(labels)]
-        taught = np.array([digest(one.key) in labels for one in first], bool)
-        if not taught.any() or taught.all():
+    def _doubted(self, history: History, state: State) -> bool:
+        """Whether a trial of the start design did better than what sources said is best, before any
+        other lane had a turn."""
+        if state.get("doubted") or state.get("turns"):
+            return bool(state.get("doubted"))
+        given = state.get("taught", ())
+        from_sources = np.array([digest(one.key) in given for one in history.measured], bool)
+        if not from_sources.any() or from_sources.all():
             return False
-        costs = history.costs[: len(first)]
-        return bool(costs[taught].min() > costs[~taught].min())
+        return bool(history.costs[from_sources].min() > history.costs[~from_sources].min())
 
     def _take_turn(
         self,
@@ -142,8 +140,8 @@ class AutoRecommender(WeighingRecommender):
                 history, start=EarlierFit.from_dict(kept) if kept else None
             )
             state = {**state, "process": model.fit.to_dict()}
-        if lane.name == lanes.SOURCES and learnt is not None:
-            suggestion = lanes.by_sources(history, learnt, rng)
+        if lane.name == taught.LANE and learnt is not None:
+            suggestion = taught.by_sources(history, learnt, rng)
         elif lane.name == lanes.MODEL and model is not None:
             suggestion = lanes.by_model(history, model, rng)
         else:

@@ -11,9 +11,6 @@ from tuner.recommenders.wording import moves
 from tuner.sampling import neighbours, sample
 from tuner.surrogates.base import CostModel
 from tuner.surrogates.fitting import fit_gaussian_process
-from tuner.surrogates.transfer import TransferModel
-
-SOURCES = "transfer"
 
 ORIGINS = 3
 """How many of the best configurations a neighbour is looked for around."""
@@ -66,40 +63,4 @@ def by_chance(history: History, rng: np.random.Generator) -> Suggestion:
         kind=SuggestionKind.EXPLORE,
         lane="random",
         reason="Drawn at random, in case the models are wrong about where to look.",
-    )
-
-
-def by_sources(history: History, learnt: TransferModel, rng: np.random.Generator) -> Suggestion:
-    """What other sessions' models and this session's own together promise most of.
-
-    Raises:
-        SpaceExhausted: everything was tried.
-    """
-    names = ", ".join(source.name for source in learnt.heard)
-    known = learnt.sources.candidates(history.encoder)
-    return suggest_by(
-        history, learnt, rng, lane=SOURCES, by=f"With what {names} taught", also=known
-    )
-
-
-def by_what_was_best(
-    history: History, learnt: TransferModel, rng: np.random.Generator
-) -> Suggestion:
-    """The best that other sessions measured, by what all of them and this one expect of it.
-
-    Measured, for what a model promises beyond that may not even be allowed.
-
-    Raises:
-        SpaceExhausted: everything was tried.
-    """
-    pool = history.unseen(learnt.sources.candidates(history.encoder))
-    if not pool:
-        return by_sources(history, learnt, rng)
-    costs, _ = learnt.predict(history.encoder.encode_many(pool))
-    names = ", ".join(source.name for source in learnt.heard)
-    return Suggestion(
-        configuration=pool[int(costs.argmin())],
-        kind=SuggestionKind.WARM_START,
-        lane=SOURCES,
-        reason=f"Among the best in {names}, and expected to be here.",
     )

@@ -121,7 +121,7 @@ class GaussianProcess:
 
     def mean(self, rows: Rows) -> Vector:
         """(m,): the posterior mean alone, much sooner had."""
-        return np.asarray(self._covariance(rows, self.rows) @ self._solved)
+        return np.asarray(self.covariance(rows, self.rows) @ self._solved)
 
     def predict(self, rows: Rows) -> tuple[Vector, Vector]:
         """Posterior mean and standard deviation: (m,), (m,)."""
@@ -132,7 +132,7 @@ class GaussianProcess:
     def draw(self, rows: Rows, count: int, rng: np.random.Generator) -> Rows:
         """(count, m): functions drawn from the posterior, at `rows`."""
         cross, half = self._cross(rows)
-        covariance = self._covariance(rows, rows) - half.T @ half
+        covariance = self.covariance(rows, rows) - half.T @ half
         # By eigenvalues: a posterior covariance is singular to rounding.
         values, vectors = np.linalg.eigh(covariance)
         root = vectors * np.sqrt(np.maximum(values, 0.0))
@@ -161,7 +161,8 @@ class GaussianProcess:
         hot = (rows[:, leveled] == level) * (self.weights[leveled] / math.sqrt(2.0))
         return np.hstack((rows[:, ordered] * self.weights[ordered], hot))
 
-    def _covariance(self, rows: Rows, others: Rows) -> Rows:
+    def covariance(self, rows: Rows, others: Rows) -> Rows:
+        """(m, k): before anything is seen."""
         joint = self.signal * _matern(cdist(self._features(rows), self._features(others)))
         return joint + self._own(rows) @ self._own(others).T
 
@@ -171,13 +172,13 @@ class GaussianProcess:
         return features * np.sqrt(self.shares)[columns]
 
     def _cross(self, rows: Rows) -> tuple[Rows, Rows]:
-        cross = self._covariance(rows, self.rows)
+        cross = self.covariance(rows, self.rows)
         half = solve_triangular(self._cholesky, cross.T, lower=True, check_finite=False)
         return cross, half
 
     @cached_property
     def _cholesky(self) -> Rows:
-        covariance = self._covariance(self.rows, self.rows)
+        covariance = self.covariance(self.rows, self.rows)
         covariance[np.diag_indices_from(covariance)] += self.error + _JITTER
         return np.asarray(cholesky(covariance, lower=True, check_finite=False))
 

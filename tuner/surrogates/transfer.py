@@ -1,23 +1,15 @@
-"""What other sessions teach about this one: their models as the prior mean of this one's.
-
-Each source, another task's observations, has a Gaussian process of its own. What is expected here
-is `level + sum of share_s * source_s(x)`, and a process of this session's own models what is left
-over, as in Golovin et al. (KDD 2017, section 3.3.3) but of all sources at once. The shares are
-fitted to what was seen here, from a prior that trusts every source alike: they cannot be negative,
-and fall fast where a source's ranking disagrees with what is measured, as the weights of Feurer,
-Letham and Bakshy (RGPE, arXiv 1802.02219) do.
+"""What other sessions saw, each with a model of its own that can be asked about this session's
+configurations. Spaces that differ are matched knob by knob.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy.optimize import lsq_linear
-from scipy.stats import rankdata
 
 from targets.errors import InvalidKnob
 from targets.knobs import Knob, KnobType, Value
@@ -40,18 +32,6 @@ LARGEST_SOURCE = 200
 BEST_OF_SOURCE = 10
 """So many of a source's best configurations are candidates here."""
 
-SHARE_SD = 0.5
-"""How far a share may be off its prior, relative to that: a source is trusted, not believed."""
-
-AGREEMENT_NEEDED = 0.3
-"""A source whose ranking of what was measured here correlates less is not listened to."""
-
-AGREEMENT_REGAINED = 0.6
-"""The same once a configuration of the start design did better than what sources said is best."""
-
-LEAST_COMPARED = 3
-"""From this many measured configurations on, rankings are compared."""
-
 _NOISE_SHARE = 0.05
 
 
@@ -67,10 +47,11 @@ class Source:
 
     @classmethod
     def of(cls, task: PastTask, problem: Problem, fitted: list[float] | None) -> Source | None:
-        """Fit it, or take up an earlier fit; None where too little was measured."""
+        """Fit it, or take up an earlier fit; None where too little was measured, or
+        no knob that varies is one of this task's."""
         like = Problem(space=task.space, objectives=problem.objectives)
         history = History.of(like, task.observations)
-        if len(history.measured) < LEAST_OBSERVED:
+        if len(history.measured) < LEAST_OBSERVED or not _comparable(history, problem):
             return None
         places = best_and_latest(history, LARGEST_SOURCE)
         costs, counts = history.costs[places], history.counts[places]
@@ -89,28 +70,43 @@ class Source:
 
     def means(self, encoder: SpaceEncoder, rows: Rows) -> Vector:
         """(m,): what the source expects at this task's rows, in its standard deviations."""
-        own = rows
-        if not self.same_space or encoder.pins:
-            translated = [self._translated(one) for one in encoder.decode_many(rows)]
-            own = self.history.encoder.encode_many(translated)
-        return self.process.mean(own)
+        same = self.same_space and not encoder.pins
+        return self.process.mean(rows if same else self._own_rows(encoder, rows))
 
     def best_here(self, encoder: SpaceEncoder) -> list[dict[str, Value]]:
-        """The source's best configurations as this task's."""
-        space = encoder.space
-        best = [
-            self.history.measured[place].configuration
-            for place in self.history.ranking[:BEST_OF_SOURCE]
-        ]
+        """The source's best configurations as this task's, best first: by what was measured and
+        what its model makes of it alike, for the best of many was lucky, and no model is exact."""
+        measured = self.standard.targets(self.history.costs)
+        score = measured + self.process.mean(self.history.rows)
+        order = np.lexsort((score, ~self.history.acceptable))[:BEST_OF_SOURCE]
+        best = [self.history.measured[place].configuration for place in order]
         return [
-            encoder.pinned({knob.name: carried(knob, one, knob.default) for knob in space})
+            encoder.pinned({knob.name: carried(knob, one, knob.default) for knob in encoder.space})
             for one in best
         ]
 
-    def _translated(self, configuration: Mapping[str, Value]) -> dict[str, Value]:
+    def column(self, encoder: SpaceEncoder, place: int) -> int | None:
+        """Which of its columns is that of this task; None where it has no such knob."""
+        names = list(self.history.encoder.axes)
+        name = encoder.columns[place].knob
+        return names.index(name) if name in names else None
+
+    def _own_rows(self, encoder: SpaceEncoder, rows: Rows) -> Rows:
+        """(m, n_own_columns): this task's rows as the source's: what it does not know stands as in
+        the best it saw."""
+        own, space = self.history.encoder, self.history.problem.space
         usual = self.history.measured[int(self.history.ranking[0])].configuration
-        space = self.history.problem.space
-        return {knob.name: carried(knob, configuration, usual[knob.name]) for knob in space}
+        columns = {column.knob: place for place, column in enumerate(encoder.columns)}
+        result = np.empty((len(rows), own.n_columns))
+        for place, (name, axis) in enumerate(own.axes.items()):
+            if name in columns:
+                positions, back = np.unique(rows[:, columns[name]], return_inverse=True)
+                values = encoder.axes[name].meant(positions)
+            else:
+                values, back = [encoder.fixed.get(name, usual[name])], np.zeros(len(rows), int)
+            known = [carried(space[name], {name: value}, usual[name]) for value in values]
+            result[:, place] = axis.positions(known)[back]
+        return own.canonical_rows(result)
 
 
 def carried(knob: Knob, configuration: Mapping[str, Value], otherwise: Value) -> Value:
@@ -162,83 +158,54 @@ class Sources:
         """What was best elsewhere."""
         return [one for source in self.sources for one in source.best_here(encoder)]
 
+    def only(self, chosen: Sequence[bool]) -> Sources:
+        """Those that are chosen."""
+        return Sources(
+            tuple(one for one, wanted in zip(self.sources, chosen, strict=True) if wanted)
+        )
 
-@dataclass(frozen=True)
-class TransferModel:
-    """A cost model (`surrogates.base.CostModel`'s `predict`) that begins with what sources say.
+    def unit(self, history: History) -> float:
+        """By how much of this task's cost its configurations are expected to differ: as far as the
+        sources' do on average where costs are logarithms everywhere, hence ratios; else as far as
+        those measured here do."""
+        logarithmic = [source.history.scale.logarithmic for source in self.sources]
+        if history.scale.logarithmic and all(logarithmic):
+            return float(np.mean([source.standard.scale for source in self.sources]))
+        return Standard.of(history.costs).scale if len(history.costs) else 1.0
 
-    `shares` (n_sources,): how much of each source's word is taken, in cost.
-    """
-
-    encoder: SpaceEncoder
-    sources: Sources
-    shares: Vector
-    level: float
-    scale: float
-    process: GaussianProcess | None
-
-    @classmethod
-    def fit(
-        cls, history: History, sources: Sources, *, agreement: float = AGREEMENT_NEEDED
-    ) -> TransferModel | None:
-        """None where no source ranks what was measured with at least that agreement."""
-        expected = sources.means(history.encoder, history.rows)
-        costs = history.costs
-        spread = np.array([source.standard.scale for source in sources.sources])
-        agreeing = np.array([_agreement(column, costs) for column in expected.T])
-        heard = agreeing > agreement
-        if not heard.any():
-            return None
-        clipped = np.minimum(costs, Standard.of(costs).ceiling) if len(costs) > 1 else costs
-        prior = np.where(heard, agreeing * spread / heard.sum(), 0.0)
-        shares, level = _shares(expected, clipped, prior)
-        left = clipped - level - expected @ shares
-        usual = 0.3 * float(spread.mean())
-        n = len(costs)
-        scale = math.sqrt((float(left @ left) + 3.0 * usual**2) / (n + 3.0)) or 1.0
-        process = None
-        if n >= LEAST_COMPARED:
-            noise = (history.noise.sd / scale) ** 2
-            process = GaussianProcess.fit(
-                history.rows,
-                left / scale,
-                levels=history.encoder.levels,
-                counts=history.counts,
-                noise=float(np.clip(noise, 1e-4, 0.5)),
-            ).believing(history.uninformative_rows)
-        return cls(history.encoder, sources, shares, level, scale, process)
-
-    @property
-    def heard(self) -> list[Source]:
-        """The sources whose word is taken, the weightiest first."""
-        order = np.argsort(-self.shares)
-        return [self.sources.sources[place] for place in order if self.shares[place] > 0.0]
-
-    def predict(self, rows: Rows) -> tuple[Vector, Vector]:
-        """Mean cost and its standard deviation at `rows`: (m,), (m,)."""
-        mean = self.level + self.sources.means(self.encoder, rows) @ self.shares
-        if self.process is None:
-            return mean, np.full(len(rows), self.scale)
-        left, sd = self.process.predict(rows)
-        return mean + self.scale * left, self.scale * sd
+    def kernel(self, encoder: SpaceEncoder) -> GaussianProcess:
+        """A process of variance 1 for this task's rows that has seen nothing, and takes each knob
+        to matter as much as the sources found, by the geometric mean; where none has the knob, as
+        much as the middle one of the others."""
+        width = encoder.n_columns
+        weights, shares = np.full((2, len(self.sources), width), np.nan)
+        for one, source in enumerate(self.sources):
+            own = source.history.encoder.n_columns
+            for place in range(width):
+                column = source.column(encoder, place)
+                if column is not None:
+                    weights[one, place] = source.process.parameters[column]
+                    shares[one, place] = source.process.parameters[own + column]
+        signal = np.mean([source.process.parameters[-2] for source in self.sources])
+        weights, shares = _middle(weights), _middle(shares)
+        total = math.log(math.exp(signal) + np.exp(shares).sum())
+        return GaussianProcess.fitted(
+            np.empty((0, width)),
+            np.empty(0),
+            levels=encoder.levels,
+            counts=np.empty(0),
+            parameters=np.array([*weights, *(shares - total), signal - total, 0.0]),
+        )
 
 
-def _agreement(expected: Vector, costs: Vector) -> float:
-    """Spearman's rank correlation; 1 while too little was measured to tell."""
-    if len(costs) < LEAST_COMPARED or np.ptp(costs) == 0.0 or np.ptp(expected) == 0.0:
-        return 1.0
-    ranks = np.corrcoef(rankdata(expected), rankdata(costs))
-    return float(ranks[0, 1])
+def _comparable(history: History, problem: Problem) -> bool:
+    own = SpaceEncoder(problem.space, problem.pins).axes
+    return not own.keys().isdisjoint(history.encoder.axes)
 
 
-def _shares(expected: Rows, costs: Vector, prior: Vector) -> tuple[Vector, float]:
-    """Shares (n_sources,), none negative, and the level: ridge least squares around the prior."""
-    if len(costs) == 0:
-        return prior, 0.0
-    middle, centre = expected.mean(axis=0), float(costs.mean())
-    off = 0.3 * max(float(prior.sum()), 1e-12)
-    weight = np.where(prior > 0.0, 1.0 / (SHARE_SD * np.maximum(prior, 1e-12)), 1e6)
-    design = np.vstack(((expected - middle) / off, np.diag(weight)))
-    goal = np.concatenate(((costs - centre) / off, weight * prior))
-    shares = np.asarray(lsq_linear(design, goal, bounds=(0.0, np.inf)).x)
-    return shares, centre - float(middle @ shares)
+def _middle(parameters: Rows) -> Vector:
+    """(n_columns,): the mean of what sources say (n_sources, n_columns), NaN where they do not."""
+    said = ~np.isnan(parameters)
+    middle = np.where(said, parameters, 0.0).sum(axis=0) / np.maximum(said.sum(axis=0), 1)
+    known = said.any(axis=0)
+    return np.asarray(np.where(known, middle, np.median(middle[known])))
