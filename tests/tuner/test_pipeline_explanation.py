@@ -170,7 +170,7 @@ def test_planted_causes_are_named_and_never_an_inert_knob() -> None:
             if part.is_cause:
                 wrong += part.gain.value * gains[part.knob] <= 0
     assert blamed == 0
-    assert wrong <= 1
+    assert wrong == 0
     assert named >= 0.8 * planted
 
 

@@ -267,9 +267,9 @@ def test_a_wide_search_finds_the_few_knobs_that_decide() -> None:
             optimizer.tell(asked, value(asked))
         return optimizer.recommend().value
 
-    ours = np.mean([best("gp", seed) for seed in range(2)])
+    ours = np.mean([best("gp", seed) for seed in range(3)])
     chance = np.mean([best("random", seed) for seed in range(6)])
-    assert math.log(ours) < 0.5 * math.log(chance)
+    assert math.log(ours) < 0.75 * math.log(chance)
 
 
 def test_a_wide_start_begins_at_the_default_and_a_narrow_one_does_not() -> None:
@@ -296,6 +296,6 @@ def test_where_nothing_keeps_the_limits_the_whole_space_is_searched() -> None:
     optimizer = Optimizer.of(problem, "gp", seed=0)
     for number in range(9):
         asked = optimizer.ask()
-        optimizer.tell(asked, {"cost": 1.0 + number, "memory": 0.9 + 0.01 * number})
+        optimizer.tell(asked, 1.0 + number, metrics={"memory": 0.9 + 0.01 * number})
     assert optimizer.last_suggestion is not None
     assert "Searched" not in optimizer.last_suggestion.reason

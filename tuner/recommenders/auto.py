@@ -24,7 +24,7 @@ from tuner.recommenders.sequential import State
 from tuner.recommenders.start import LEAST_MEASURED, propose_start
 from tuner.recommenders.weighed import WeighingRecommender
 from tuner.surrogates.fitting import EarlierFit, fit_gaussian_process
-from tuner.surrogates.transfer import Sources
+from tuner.surrogates.transfer import SourcesMemo
 from tuner.surrogates.transfer_model import TransferModel
 
 
@@ -72,11 +72,12 @@ class AutoRecommender(WeighingRecommender):
     def __init__(self, options: Mapping[str, object] | None = None) -> None:
         super().__init__(options)
         self._lanes = default_lanes()
+        self._sources = SourcesMemo()
 
     def propose_one(
         self, history: History, state: State, rng: np.random.Generator
     ) -> tuple[Suggestion, State]:
-        sources = Sources.of(history.problem, state)
+        sources = self._sources.of(history.problem, state)
         learnt = None
         if sources:
             state = {**state, "sources": sources.fits}

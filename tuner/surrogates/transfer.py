@@ -7,6 +7,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -76,14 +77,17 @@ class Source:
     def best_here(self, encoder: SpaceEncoder) -> list[dict[str, Value]]:
         """The source's best configurations as this task's, best first: by what was measured and
         what its model makes of it alike, for the best of many was lucky, and no model is exact."""
+        return [
+            encoder.pinned({knob.name: carried(knob, one, knob.default) for knob in encoder.space})
+            for one in self._best
+        ]
+
+    @cached_property
+    def _best(self) -> list[dict[str, Value]]:
         measured = self.standard.targets(self.history.costs)
         score = measured + self.process.mean(self.history.rows)
         order = np.lexsort((score, ~self.history.acceptable))[:BEST_OF_SOURCE]
-        best = [self.history.measured[place].configuration for place in order]
-        return [
-            encoder.pinned({knob.name: carried(knob, one, knob.default) for knob in encoder.space})
-            for one in best
-        ]
+        return [self.history.measured[place].configuration for place in order]
 
     def column(self, encoder: SpaceEncoder, place: int) -> int | None:
         """Which of its columns is that of this task; None where it has no such knob."""
@@ -196,6 +200,35 @@ class Sources:
             counts=np.empty(0),
             parameters=np.array([*weights, *(shares - total), signal - total, 0.0]),
         )
+
+
+class SourcesMemo:
+    """The sources of the problem last asked about, for whoever asks again and again.
+
+    It changes how fast the answer comes, never what it is. Belongs to one session and thread.
+    """
+
+    def __init__(self) -> None:
+        self._known: tuple[Problem, Any, Sources] | None = None
+
+    def of(self, problem: Problem, state: Mapping[str, Any]) -> Sources:
+        """As `Sources.of`."""
+        fits = state.get("sources")
+        if self._known is not None:
+            known, began_with, sources = self._known
+            if _alike(known, problem) and fits in (began_with, sources.fits):
+                return sources
+        sources = Sources.of(problem, state)
+        self._known = problem, fits, sources
+        return sources
+
+
+def _alike(one: Problem, other: Problem) -> bool:
+    return (
+        (one.space, one.pins, one.objectives) == (other.space, other.pins, other.objectives)
+        # Tuples of objects equal others at once where they are the same.
+        and one.history == other.history
+    )
 
 
 def _comparable(history: History, problem: Problem) -> bool:
