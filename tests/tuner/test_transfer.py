@@ -1,4 +1,4 @@
-"""Learning from other tasks: what sources say, when they are heard, and what it does to a search."""
+"""Learning from other tasks: what sources say, when they are heard, what it does to a search."""
 
 from __future__ import annotations
 
@@ -102,14 +102,15 @@ class TestKernel:
             for place, knob in ((1, "size"), (2, "inert"))
         }
         assert kernel.covariance(middle, middle)[0, 0] == pytest.approx(1.0, abs=0.05)
-        assert along["inert"] > along["size"] + 0.2
+        assert 1.0 - along["inert"] < 0.1 * (1.0 - along["size"])
 
     def test_a_knob_that_no_source_has_matters_as_others_do(self) -> None:
         space = KnobSpace((*SPACE, replace(SPACE["size"], name="new")))
         given = replace(problem(past("one", seconds)), space=space)
         kernel = Sources.of(given, {}).kernel(SpaceEncoder(space))
         assert np.isfinite(kernel.parameters).all()
-        assert kernel.weights[-1] == pytest.approx(np.median(kernel.weights[:-1]))
+        known = np.log(kernel.weights[:-1])
+        assert np.log(kernel.weights[-1]) == pytest.approx(np.median(known))
 
     def test_a_source_that_shares_no_knob_is_none(self) -> None:
         other = KnobSpace((replace(SPACE["size"], name="elsewhere"),))
@@ -135,15 +136,14 @@ class TestModel:
         assert np.corrcoef(mean, true)[0, 1] > 0.9
         assert np.mean(np.abs(mean - true) < 2.0 * sd) > 0.85
 
-    @pytest.mark.parametrize("sign", [1.0, -1.0])
-    def test_sources_on_another_axis_are_put_to_scale(self, sign: float) -> None:
-        """A source of values that are no ratios says nothing about how far those here differ."""
-        given = problem(past("one", lambda one: sign * 1e6 * (seconds(one) - 1.5)))
+    def test_a_source_on_another_axis_is_put_to_scale(self) -> None:
+        """Values of both signs are no ratios, and do not say how far those here differ."""
+        given = problem(past("one", lambda one: 1e6 * (seconds(one) - 1.5)))
         model = fitted(given, told(seconds, 8, seed=3))
-        if model is not None:
-            rows = sample_rows(SpaceEncoder(SPACE), 50, np.random.default_rng(9))
-            mean, sd = model.predict(rows)
-            assert np.abs(mean).max() < 10.0 and sd.max() < 10.0
+        assert model is not None
+        rows = sample_rows(SpaceEncoder(SPACE), 50, np.random.default_rng(9))
+        mean, sd = model.predict(rows)
+        assert np.abs(mean).max() < 10.0 and sd.max() < 10.0
 
     def test_what_is_in_flight_is_not_new(self) -> None:
         given, observations = problem(past("one", seconds)), told(seconds, 5, seed=3)
