@@ -84,6 +84,11 @@ def test_rungs_are_eta_times_as_long_each(eta: int, least: float, rungs: tuple[f
     assert Ladder.of(eta, least=least).rungs == pytest.approx(rungs)
 
 
+def test_no_rung_is_a_rounding_error_too_short() -> None:
+    least = 0.1 / 0.9  # a little above 1 / 9
+    assert Ladder.of(3, least=least).rungs[0] == least > 1 / 9
+
+
 def test_brackets_begin_in_hyperbands_proportions() -> None:
     """Algorithm 1 with R = 9: 9 configurations in the shortest, 5, and 3 in full windows."""
     assert Ladder.of(3, least=1 / 9).beginning * 17 == pytest.approx([9, 5, 3])

@@ -211,6 +211,17 @@ class TestSearch:
         order = lanes(problem(past("wrong", opposite)), 7)
         assert order == ["transfer", "transfer", *["start"] * 5]
 
+    def test_a_better_start_takes_the_benefit_of_the_doubt_away(self) -> None:
+        """Of three trials, rankings of a source that knows nothing may agree by chance."""
+        stranger = problem(past("stranger", lambda one: 1.0 + float(one["inert"])))
+        after = set()
+        for seed in range(8):
+            *first, fourth = searched(stranger, 4, seed=seed)
+            *best_elsewhere, start = [seconds(one.configuration) for one in first]
+            if start < min(best_elsewhere):
+                after.add(fourth.lane)
+        assert after == {"start"}
+
     def test_a_similar_source_helps_and_a_wrong_one_does_little_harm(self) -> None:
         def best(given: Problem) -> float:
             runs = [

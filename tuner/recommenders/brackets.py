@@ -30,7 +30,8 @@ class Ladder:
     def of(cls, eta: int, *, least: float) -> Ladder:
         """The rungs from `least` (above 0, at most 1) on."""
         steps = math.floor(math.log(1.0 / least, eta) + ROUNDING)
-        return cls(eta, tuple(float(eta) ** -step for step in range(steps, -1, -1)))
+        # A rung that rounding puts just below the least is the least.
+        return cls(eta, tuple(max(least, float(eta) ** -step) for step in range(steps, -1, -1)))
 
     @property
     def beginning(self) -> NDArray[np.float64]:
