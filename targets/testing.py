@@ -269,7 +269,8 @@ class AdapterContract:
         finally:
             done.set()
             reader.join()
-        assert [item for item in seen if item != (before, "")] == []
+        other = [item for item in seen if item != (before, "")]
+        assert not other, f"read beside measure: {other}, where {before} is in force"
 
     def test_reference_lines_can_be_drawn(self, adapter: Adapter) -> None:
         if not self.compares:
