@@ -99,8 +99,8 @@ class Knob:
         for text in ("name", "unit", "active_when", "help", "source"):
             if not isinstance(getattr(self, text), str):
                 raise InvalidKnob(f"knob {self.name!r}: {text} must be a text")
-        if not self.name or not self.name.isprintable() or " " in self.name:
-            raise InvalidKnob(f"knob {self.name!r}: a name is printable and has no blanks")
+        if not self.name or not self.name.isprintable() or self.name.strip() != self.name:
+            raise InvalidKnob(f"knob {self.name!r}: a name is printable, no blank at either end")
         for value in (*self.levels, *self.special_values):
             if not _is_value(value):
                 raise InvalidKnob(f"knob {self.name}: {value!r} is no finite value")

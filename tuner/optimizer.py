@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Self
 
+import numpy as np
+
 from targets.errors import FailureKind
 from targets.knobs import Configuration, Value
 from targets.metrics import Direction, Objective
 from targets.space import KnobSpace
 from tuner.estimate import Estimate, front, incumbent
-from tuner.params import check_values, past_task
+from tuner.params import check_values, number, past_task
 from tuner.recommenders.base import Observation, Problem, Suggestion, suggestion_rng
 from tuner.registry import load_recommender
 from tuner.space import SpaceEncoder
@@ -38,7 +40,7 @@ class Optimizer:
         space: what is tuned; `space_from_params` makes one from plain data.
         recommender: the name of an installed recommender.
         direction: `min` or `max`; or, for several objectives, each one's by its name.
-        seed: the same seed and the same answers give the same suggestions.
+        seed: 0 or above; the same seed and the same answers give the same suggestions.
         history: what was seen of other tasks: mappings of `task` (a name), `params` (as
             `space_from_params` takes them) and `observations`, pairs of a configuration and its
             value, None for a failure. Spaces that differ are matched knob by knob.
@@ -53,7 +55,7 @@ class Optimizer:
     Raises:
         UnknownRecommender, BrokenRecommender, InvalidSetting: as loading and making it do.
         InvalidKnob: a pin or a history's params are not valid.
-        ValueError: a direction, or a history's observation, is not valid.
+        ValueError: a direction, a seed, or a history's observation, is not valid.
     """
 
     def __init__(
@@ -102,9 +104,11 @@ class Optimizer:
     def _begin(
         self, problem: Problem, recommender: str, *, options: Mapping[str, object] | None, seed: int
     ) -> None:
+        if not isinstance(seed, int | np.integer) or seed < 0:
+            raise ValueError(f"seed={seed!r} is no whole number of 0 or above")
         self.problem = problem
         self.recommender = load_recommender(recommender)(options)
-        self.seed = seed
+        self.seed = int(seed)
         self.observations: list[Observation] = []
         self.pending: list[Configuration] = []
         self.last_suggestions: tuple[Suggestion, ...] = ()
@@ -172,13 +176,14 @@ class Optimizer:
 
         Raises:
             InvalidKnob: a knob is missing, unknown or out of its domain.
-            ValueError: there is neither a value nor a failure, a value is not finite, the kind of
-                failure is none, or a fidelity is not above 0 and at most 1.
+            TypeError: a value is no number.
+            ValueError: there is neither a value nor a failure, or both, a value is not finite, the
+                kind of failure is none, or a fidelity is not above 0 and at most 1.
         """
         checked = check_values(self.problem.space, configuration)
         values = {} if value is None else _windows(self.problem, value)
-        if not values and failure is None:
-            raise ValueError("tell takes a value, or failure= with the kind of failure")
+        if bool(values) == (failure is not None):
+            raise ValueError("tell takes a value, or failure= with the kind of failure; not both")
         told = Observation(
             configuration=checked,
             values=values,
@@ -228,6 +233,8 @@ def _windows(problem: Problem, value: Values) -> dict[str, tuple[float, ...]]:
         names = ", ".join(objective.name for objective in problem.objectives)
         raise ValueError(f"{', '.join(sorted(unknown))}: no objective, which are {names}")
     return {
-        name: tuple(map(float, given)) if isinstance(given, Sequence) else (float(given),)
+        name: tuple(map(number, given))
+        if isinstance(given, Sequence | np.ndarray) and not isinstance(given, str)
+        else (number(given),)
         for name, given in named.items()
     }

@@ -40,8 +40,14 @@ def space_from_params(params: Params) -> KnobSpace:
     nothing leans on: plain params do not say where a system stands).
 
     Raises:
-        InvalidKnob: a knob has no name, an unknown type, or a domain that is none; says which.
+        InvalidKnob: there is no knob, or one has no name, an unknown type, or a domain that is
+            none; says which.
     """
+    if isinstance(params, str | Mapping) or not params:
+        raise InvalidKnob(
+            f"params {params!r} describe no knob: give a list with an object for each, such as "
+            '{"name": "threads", "type": "int", "low": 1, "high": 64}'
+        )
     return KnobSpace(tuple(_knob(place, param) for place, param in enumerate(params)))
 
 
@@ -59,23 +65,24 @@ def past_task(given: Mapping[str, Any], objective: Objective) -> PastTask:
         raise ValueError(f"history {name}: {', '.join(sorted(missing))} is missing")
     space = space_from_params(given["params"])
     told: list[Observation] = []
-    for number, pair in enumerate(given["observations"]):
+    for place, pair in enumerate(given["observations"]):
         try:
-            configuration, value = pair
+            configuration, measured = pair
             checked = check_values(space, configuration)
+            value = None if measured is None else number(measured)
+            observation = Observation(
+                configuration=checked,
+                values={} if value is None else {objective.name: (value,)},
+                failure=FailureKind.WORKLOAD_FAILED if value is None else None,
+                number=place,
+            )
+            observation.refuse_not_finite()
         except (TypeError, ValueError, InvalidKnob) as error:
             raise ValueError(
-                f"history {name}, observation {number}: {error}; it takes a configuration of its "
+                f"history {name}, observation {place}: {error}; it takes a configuration of its "
                 "params and a value, or None for a failure"
             ) from error
-        told.append(
-            Observation(
-                configuration=checked,
-                values={} if value is None else {objective.name: (float(value),)},
-                failure=FailureKind.WORKLOAD_FAILED if value is None else None,
-                number=number,
-            )
-        )
+        told.append(observation)
     return PastTask(name=name, space=space, observations=tuple(told))
 
 
@@ -95,12 +102,22 @@ def check_values(space: KnobSpace, configuration: Mapping[str, Any]) -> dict[str
     return {knob.name: knob.check(plain(configuration[knob.name])) for knob in space}
 
 
+def number(value: Any) -> float:
+    """A measured value; raises TypeError for what is no real number, a text of one too."""
+    held = plain(value)
+    if isinstance(held, bool) or not isinstance(held, int | float):
+        raise TypeError(f"{value!r} is no number")
+    return float(held)
+
+
 def plain(value: Any) -> Any:
     """A numpy scalar as what it holds; anything else as it is."""
     return value.item() if hasattr(value, "item") else value
 
 
 def _knob(place: int, param: Mapping[str, Any]) -> Knob:
+    if not isinstance(param, Mapping):
+        raise InvalidKnob(f"param {place}: {param!r} is no object with a name and a type")
     name = param.get("name")
     if not isinstance(name, str):
         raise InvalidKnob(f"param {place}: it has no name")

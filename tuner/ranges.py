@@ -231,8 +231,9 @@ def _rounded(numbers: Vector, digits: Vector) -> Vector:
     fraction; where the power is not exact, Python's slow rounding is.
     """
     power = 10.0 ** np.minimum(np.abs(digits), EXACT_POWER)
-    rounded = np.where(digits > 0, np.rint(numbers * power) / power, 0.0)
-    rounded = np.where(digits > 0, rounded, np.rint(numbers / power) * power)
+    behind = digits > 0
+    up, down = np.where(behind, power, 1.0), np.where(behind, 1.0, power)
+    rounded = np.rint(numbers * up / down) / up * down
     for place in np.flatnonzero(np.abs(digits) > EXACT_POWER):
         rounded[place] = round(float(numbers[place]), int(digits[place]))
     return np.asarray(rounded)

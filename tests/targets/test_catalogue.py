@@ -221,7 +221,7 @@ GOOD = 'type = "integer"\nlow = 1\nhigh = 10\ndefault = 5\n'
         ("[knobs]\nheat = 3", "knob heat", "must be a table"),
         ("[knobs]", "kettle.toml", "no knob is declared"),
         ("", "[knobs]", "is missing"),
-        ('[knobs."two words"]\n' + GOOD, "two words", "has no blanks"),
+        ('[knobs."heat "]\n' + GOOD, "'heat '", "no blank at either end"),
         ("[knob.heat]\n" + GOOD, "kettle.toml", "did you mean knobs?"),
         ("[knobs.heat", "kettle.toml", ""),
     ],

@@ -82,11 +82,25 @@ class TestSpace:
             ({"name": "a", "type": "complex"}, "param a: type='complex' is none of"),
             ({"name": "a", "type": "float", "low": 0}, "param a: float needs numbers"),
             ({"name": "a", "type": "ordinal"}, "param a: ordinal needs values"),
+            ("threads", "param 0: 'threads' is no object"),
         ],
     )
-    def test_what_is_none_is_refused_by_name(self, param: dict[str, Any], says: str) -> None:
+    def test_what_is_none_is_refused_by_name(self, param: Any, says: str) -> None:
         with pytest.raises(InvalidKnob, match=says):
             space_from_params([param])
+
+    @pytest.mark.parametrize("params", [[], "threads", {"name": "threads"}])
+    def test_params_that_are_no_list_of_knobs_are_refused(self, params: Any) -> None:
+        with pytest.raises(InvalidKnob, match="describe no knob"):
+            space_from_params(params)
+
+    def test_a_name_may_have_blanks_inside_and_a_range_may_be_all_there_is(self) -> None:
+        optimizer = Optimizer(
+            space_from_params([{"name": "max gain", "type": "float", "low": -1e308, "high": 7e307}])
+        )
+        for value in range(9):
+            optimizer.tell(optimizer.ask(), value)
+        assert optimizer.ask().keys() == {"max gain"}
 
 
 class TestAskAndTell:
@@ -136,16 +150,24 @@ class TestAskAndTell:
             (math.nan, None, "not finite"),
             (math.inf, None, "not finite"),
             (None, "tired", "failure='tired' is none of"),
+            (3.0, "timed-out", "not both"),
+            ("3", None, "'3' is no number"),
+            (True, None, "True is no number"),
         ],
     )
     def test_nonsense_is_refused_and_leaves_nothing_behind(
-        self, value: float | None, failure: str | None, says: str
+        self, value: Any, failure: str | None, says: str
     ) -> None:
         optimizer = Optimizer(space_from_params(PARAMS))
         configuration = optimizer.ask()
-        with pytest.raises(ValueError, match=says):
+        with pytest.raises((TypeError, ValueError), match=says):
             optimizer.tell(configuration, value, failure=failure)
         assert optimizer.observations == [] and optimizer.pending == [configuration]
+
+    @pytest.mark.parametrize("seed", [None, "1", -1, 0.5])
+    def test_a_seed_that_is_none_is_refused(self, seed: Any) -> None:
+        with pytest.raises(ValueError, match="seed="):
+            Optimizer(space_from_params(PARAMS), seed=seed)
 
     def test_a_configuration_is_complete_and_in_its_domain(self) -> None:
         optimizer = Optimizer(space_from_params(PARAMS))
@@ -236,6 +258,14 @@ class TestHistory:
             ({"task": "t", "params": PARAMS}, "history t: observations is missing"),
             ({"task": "t", "params": PARAMS, "observations": [({}, 1.0)]}, "observation 0"),
             ({"task": "t", "params": PARAMS, "observations": [3]}, "observation 0"),
+            (
+                {
+                    "task": "t",
+                    "params": PARAMS[3:],
+                    "observations": [({"ratio": 0.5}, 1.0), ({"ratio": 0.1}, math.nan)],
+                },
+                "history t, observation 1: .*=nan is not finite",
+            ),
         ],
     )
     def test_a_wrong_one_is_refused(self, given: dict[str, Any], says: str) -> None:
