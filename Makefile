@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 TUNE_STAMP := $(VENV)/.installed-tune
 
 .DEFAULT_GOAL := help
-.PHONY: help tune test test-all lint types floors format system browser bench record bench-agent vendor clean
+.PHONY: help tune test test-all lint types floors format system browser bench bench-all record bench-agent vendor clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -52,16 +52,28 @@ format: $(STAMP) ## rewrite the code in the house's format
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+# Each peer by itself: one that cannot be installed is left out, and the page says so.
 $(VENV)/.installed-bench: $(STAMP)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[bench]'
+	$(BIN)/python benchmarks/compare.py --install
 	@touch $@
 
-BENCH := $(BIN)/lontra bench replay $(if $(REPLAY_DATA),--data $(REPLAY_DATA))
+# HEBO wants older libraries than Lontra, on Python 3.11: HEBO_PYTHON makes its environment.
+HEBO := .venv-hebo
+HEBO_PYTHON ?= $(PYTHON)
+$(HEBO)/.installed:
+	$(HEBO_PYTHON) -m venv $(HEBO) && $(HEBO)/bin/pip install --quiet --disable-pip-version-check \
+		-r benchmarks/hebo-requirements.txt && touch $@ || rm -rf $(HEBO)
 
-bench: $(VENV)/.installed-bench ## recommenders and peers on recorded tables: REPLAY_DATA=DIR, else our own
-	$(BENCH) --recommenders auto,gp,forest --peers random,optuna-tpe-mv,nevergrad-portfolio,flaml-cfo \
-		--seeds 10 --budget 100 --out bench.csv --html bench.html $(ARGS)
-	$(BENCH) --recommenders auto --peers smac,skopt-gp --seeds 10 --budget 50 --out bench-slow.csv $(ARGS)
+COMPARE := $(BIN)/python benchmarks/compare.py --hebo-python $(HEBO)/bin/python \
+	$(if $(REPLAY_DATA),--data $(REPLAY_DATA)) \
+	$(if $(RECOMMENDERS),--recommenders $(RECOMMENDERS)) $(if $(PAGE),--page $(PAGE))
+BENCH_NEEDS := $(VENV)/.installed-bench $(HEBO)/.installed
+
+bench: $(BENCH_NEEDS) ## beside other optimizers: REPLAY_DATA=DIR writes docs/benchmarks.md, none: our own tables
+	$(COMPARE) $(PARTS) $(ARGS)
+
+bench-all: $(BENCH_NEEDS) ## the same with noise, history, ablations, costs: hours (some: make bench PARTS="noise-05 cost")
+	$(COMPARE) all $(ARGS)
 
 record: $(STAMP) ## record the benchmark's own tables again, from the product's own targets
 	$(BIN)/python benchmarks/record.py $(ARGS)
@@ -73,4 +85,4 @@ vendor: $(STAMP) ## fetch the vendored browser assets again and check their hash
 	$(BIN)/python -m web.vendor
 
 clean: ## remove the virtual environment and caches
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache *.egg-info
+	rm -rf $(VENV) $(HEBO) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache *.egg-info

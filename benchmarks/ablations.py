@@ -1,7 +1,7 @@
 """What each part of `auto` earns: the whole beside it without one part, on recorded tables.
 
     python benchmarks/ablations.py [--data DIR] [--part lanes|again|failures|transfer|names]
-        [--seeds 10] [--budget 50] [--jobs 2]
+        [--seeds 10] [--budget 50] [--jobs 2] [--csv FILE]
 
 Every variant makes the same runs as the whole, seed by seed. Printed is the mean regret at 25
 evaluations and at the end, and by how much more it is without the part, with 95 % intervals over
@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import argparse
 import os
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack
@@ -27,10 +28,11 @@ from pathlib import Path
 from unittest.mock import patch
 
 import numpy as np
+from figures import Measured, as_text, save
 
 from tuner.benchmark import RECORDED, Job, Run, Setting, Table, evaluate, load_tables
 from tuner.benchmark.contestants import Brief, Contestant, Entry, RecommenderContestant
-from tuner.benchmark.intervals import Figure, over_tasks
+from tuner.benchmark.intervals import over_tasks
 from tuner.benchmark.parameters import ParameterType
 from tuner.benchmark.tables import Role
 from tuner.recommenders.auto import AutoRecommender, default_lanes
@@ -177,36 +179,23 @@ def _made(job: Job) -> Run:
     return job.entry.run(job)
 
 
-def _shown(figure: Figure, *, sign: str = "") -> str:
-    text = f"{figure.value:{sign}.3f}"
-    if figure.low is None or figure.high is None:
-        return text
-    return f"{text} ({figure.low:{sign}.3f}..{figure.high:{sign}.3f})"
-
-
-def _print(runs: Sequence[Run], budget: int) -> None:
+def _measured(part: str, runs: Sequence[Run], budget: int) -> Iterator[Measured]:
+    """The part's table: each variant's regret, and how much more than the whole's it is."""
     tasks = sorted({run.task for run in runs})
-    labels = list(dict.fromkeys(run.contestant for run in runs))
-    for at in sorted({min(EARLY, budget), budget}):
-        means = {
-            label: np.array(
-                [
-                    np.mean(
-                        [r.regrets[at - 1] for r in runs if (r.task, r.contestant) == (t, label)]
-                    )
-                    for t in tasks
-                ]
+    found: dict[tuple[str, str], list[Sequence[float]]] = defaultdict(list)
+    for run in runs:
+        found[run.contestant, run.task].append(run.regrets)
+    for label in dict.fromkeys(run.contestant for run in runs):
+        for at in sorted({min(EARLY, budget), budget}):
+            mine, whole = (
+                np.array([np.mean([one[at - 1] for one in found[name, task]]) for task in tasks])
+                for name in (label, WHOLE)
             )
-            for label in labels
-        }
-        print(
-            f"\nregret at {at}, {len(tasks)} tables, {len(runs) // len(tasks) // len(labels)} seeds"
-        )
-        for label in labels:
-            more = (
-                "" if label == WHOLE else _shown(over_tasks(means[label] - means[WHOLE]), sign="+")
-            )
-            print(f"  {label:32s} {_shown(over_tasks(means[label])):28s} {more}")
+            place = {"table": part, "row": label}
+            yield Measured(**place, column=f"at {at}", figure=over_tasks(mine))
+            if label != WHOLE:
+                more = over_tasks(mine - whole)
+                yield Measured(**place, column=f"more at {at}", figure=more, form="+.3f")
 
 
 def main() -> None:
@@ -218,18 +207,23 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--budget", type=int, default=50)
     parser.add_argument("--jobs", type=int, default=len(os.sched_getaffinity(0)))
+    parser.add_argument("--csv", type=Path, help="also write the figures here")
     given = parser.parse_args()
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
         os.environ.setdefault(name, "1")
     tables = load_tables(given.data)
     apart = [table for table in tables if table.role is None]
+    found: list[Measured] = []
     for part in given.part:
         planned = PARTS[part](tables if part == "transfer" else apart, given.budget)
         jobs = [replace(job, seed=seed) for job in planned for seed in range(given.seeds)]
         with ProcessPoolExecutor(given.jobs) as pool:
             runs = list(pool.map(_made, jobs, chunksize=4))
-        print(f"\n== {part}")
-        _print(runs, min(given.budget, EARLY) if part == "transfer" else given.budget)
+        budget = min(given.budget, EARLY) if part == "transfer" else given.budget
+        found += _measured(part, runs, budget)
+        if given.csv:
+            save(given.csv, found)
+    print(as_text(found, "variant"))
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """What short windows are worth: `hyperband` beside searches in full windows, for equal time.
 
     python benchmarks/fidelity.py [--recommenders random auto hyperband] [--seeds 20]
-        [--budget 30] [--systems noisy cold contrary] [--noise 0.05] [--json FILE]
+        [--budget 30] [--systems noisy cold contrary] [--noise 0.05] [--csv FILE]
 
 Every seed is another simulated system (`targets.simulated`) whose optimum is ten times better than
 its defaults. All recommenders measure it for the same time, which is told in full windows; a window
@@ -20,16 +20,16 @@ measured in a full window. On one quiet core the default takes about five minute
 from __future__ import annotations
 
 import argparse
-import json
 import math
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+from figures import Measured, as_text, save
 from threadpoolctl import threadpool_limits
 
 from targets.adapter import CancelToken, Measurement, Purpose
@@ -65,15 +65,14 @@ class Contrary(SimulatedAdapter):
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
-    """One recommender on one system: the regret of what it named, what it measured how often in
-    windows of which length, and for how many full windows' time."""
+    """One recommender on one system: the regret of what it named, and what it measured how often in
+    windows of which length."""
 
     system: str
     recommender: str
     seed: int
     regret: float
     trials: dict[float, int]
-    windows: float
 
 
 def run(system: str, recommender: str, *, seed: int, budget: int, noise: float) -> Run:
@@ -115,40 +114,26 @@ def run(system: str, recommender: str, *, seed: int, budget: int, noise: float) 
         seed=seed,
         regret=regret,
         trials=dict(trials),
-        windows=seconds / described.window_seconds,
     )
 
 
-def table(runs: Sequence[Run], reference: str) -> str:
-    """Each system's recommenders with their regrets and what sets them apart."""
-    head = ("system", "recommender", "regret", f"less {reference}'s", "windows", "trials by length")
-    rows = [head]
+def measured(runs: Sequence[Run], reference: str) -> Iterator[Measured]:
+    """A table for each kind of short windows: regrets, how far from the reference's, and trials."""
     for system in dict.fromkeys(one.system for one in runs):
         here = [one for one in runs if one.system == system]
         base = np.array([one.regret for one in here if one.recommender == reference])
         for name in dict.fromkeys(one.recommender for one in here):
             mine = [one for one in here if one.recommender == name]
             regrets = np.array([one.regret for one in mine])
+            place = {"table": system, "row": name}
+            yield Measured(**place, column="regret", figure=over_tasks(regrets))
+            if name != reference:
+                apart, column = over_tasks(regrets - base), f"less {reference}'s"
+                yield Measured(**place, column=column, figure=apart, form="+.3f")
             lengths = sum((Counter(one.trials) for one in mine), Counter[float]())
-            shares = ", ".join(
-                f"{count / len(mine):.1f} of {length:g}"
-                for length, count in sorted(lengths.items())
-            )
-            apart = "" if name == reference else figure(over_tasks(regrets - base), "+.3f")
-            time = float(np.mean([one.windows for one in mine]))
-            rows.append((system, name, figure(over_tasks(regrets)), apart, f"{time:.1f}", shares))
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return "\n".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in rows
-    )
-
-
-def figure(found: Figure, form: str = ".3f") -> str:
-    """A number with its interval."""
-    if found.low is None:
-        return f"{found.value:{form}}"
-    return f"{found.value:{form}} [{found.low:{form}}, {found.high:{form}}]"
+            for length, count in sorted(lengths.items(), reverse=True):
+                trials, column = Figure(count / len(mine)), f"windows of {length:.2g}"
+                yield Measured(**place, column=column, figure=trials, form=".1f")
 
 
 def main() -> int:
@@ -160,7 +145,7 @@ def main() -> int:
     parser.add_argument("--seeds", type=int, default=20)
     parser.add_argument("--budget", type=int, default=30)
     parser.add_argument("--noise", type=float, default=0.05)
-    parser.add_argument("--json", type=Path)
+    parser.add_argument("--csv", type=Path, help="also write the figures here")
     given = parser.parse_args()
     runs: list[Run] = []
     with threadpool_limits(1):
@@ -170,10 +155,10 @@ def main() -> int:
                     run(system, name, seed=seed, budget=given.budget, noise=given.noise)
                     for name in given.recommenders
                 ]
-            here = [one for one in runs if one.system == system]
-            print(table(here, given.reference or given.recommenders[0]), flush=True)
-    if given.json:
-        given.json.write_text(json.dumps([asdict(one) for one in runs], indent=1))
+    found = list(measured(runs, given.reference or given.recommenders[0]))
+    if given.csv:
+        save(given.csv, found)
+    print(as_text(found, "recommender"))
     return 0
 
 

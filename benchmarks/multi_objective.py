@@ -1,7 +1,7 @@
 """Several objectives, limits and batches: what recommenders make of them, on known problems.
 
     python benchmarks/multi_objective.py fronts [--recommenders random optuna-nsga2 gp forest auto]
-        [--problems ...] [--seeds 10] [--trials 50]
+        [--problems ...] [--seeds 10] [--trials 50] [--csv FILE]
     python benchmarks/multi_objective.py limits [...] [--seeds 20] [--classifier-only]
     python benchmarks/multi_objective.py batches [...] [--seeds 10] [--batch 4]
 
@@ -24,8 +24,12 @@ import math
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
+from itertools import product
+from pathlib import Path
 
 import numpy as np
+from figures import Measured, as_text, save
 from scipy.spatial.distance import pdist
 from simulated_systems import BATCHES, FRONTS, LIMITS, Answer, Measure, Points
 
@@ -38,6 +42,14 @@ from tuner.recommenders.base import Problem
 from tuner.sampling import sample
 from tuner.space import SpaceEncoder
 from tuner.surrogates.constraints import LimitModel
+
+FRONT_MARKS = (10, 20, 30, 50, 100)
+BROKEN = "broken"
+WHO = {
+    "fronts": ("random", "optuna-nsga2", "forest", "gp", "auto"),
+    "limits": ("random", "optuna-nsga2", "forest", "gp", "auto"),
+    "batches": ("gp", "forest", "auto"),
+}
 
 
 def as_costs(asked: Problem, values: Points) -> Points:
@@ -117,6 +129,12 @@ class Yardstick:
         return min(1.0, max(0.0, (min(costs) - self.best) / (self.median - self.best)))
 
 
+@cache
+def ruler_of(what: str, case: str) -> Yardstick:
+    """A problem's, found once."""
+    return Yardstick.of(*{"limits": LIMITS, "batches": BATCHES}[what][case])
+
+
 def cost_of(asked: Problem, answer: Answer) -> float:
     """The first objective's cost; infinite where a limit is broken."""
     if any(answer[limit.name] > limit.bound for limit in asked.limits):
@@ -157,14 +175,24 @@ def in_batches(
     return [*figures, float(np.mean(spread) / np.mean(chance))]
 
 
-def printed(figures: Sequence[Sequence[float]], heads: Sequence[str]) -> str:
-    """Each figure's mean and interval over seeds."""
-    texts = []
-    for head, column in zip(heads, np.array(figures).T, strict=True):
-        mean = over_seeds(column)
-        half = "" if mean.high is None else f" ±{mean.high - mean.value:.3f}"
-        texts.append(f"{head} {mean.value:.3f}{half}")
-    return "  ".join(texts)
+def searched(case: str, name: str, given: argparse.Namespace) -> dict[str, Points]:
+    """What one recommender comes to on one problem: (n_seeds,) figures by head."""
+    seeds = range(given.first_seed, given.first_seed + given.seeds)
+    if given.what == "fronts":
+        marks = [mark for mark in FRONT_MARKS if mark <= given.trials]
+        heads = [f"at {mark}" for mark in marks]
+        rows = [shares_of_front(case, name, seed=seed, marks=marks) for seed in seeds]
+    elif given.what == "limits":
+        heads = ["at 10", "at 25", "at 50", BROKEN]
+        ruler = ruler_of(given.what, case)
+        rows = [within_limits(case, name, seed=seed, yardstick=ruler) for seed in seeds]
+    else:
+        heads = ["at 24", "at 48", "at 24, batches", "at 48, batches", "spread"]
+        ruler = ruler_of(given.what, case)
+        rows = [
+            in_batches(case, name, seed=seed, yardstick=ruler, batch=given.batch) for seed in seeds
+        ]
+    return dict(zip(heads, np.array(rows).T, strict=True))
 
 
 def main() -> int:
@@ -180,32 +208,22 @@ def main() -> int:
     parser.add_argument("--trials", type=int, default=50, help="of fronts")
     parser.add_argument("--batch", type=int, default=4)
     parser.add_argument("--classifier-only", action="store_true")
+    parser.add_argument("--csv", type=Path, help="also write the figures here")
     given = parser.parse_args()
     if given.classifier_only:
         # As if nothing were known of what limits bound.
         LimitModel.fit = classmethod(lambda cls, history, place: None)  # type: ignore[assignment]
-    seeds = range(given.first_seed, given.first_seed + given.seeds)
-    several = ["random", "optuna-nsga2", "forest", "gp", "auto"]
-    names = given.recommenders or (several if given.what == "fronts" else ["gp", "forest", "auto"])
     known = {"fronts": FRONTS, "limits": LIMITS, "batches": BATCHES}[given.what]
-    for case in given.problems or known:
-        print(case, flush=True)
-        ruler = None if given.what == "fronts" else Yardstick.of(*known[case][:2])
-        for name in names:
-            if ruler is None:
-                marks = [mark for mark in (10, 20, 30, 50, 100) if mark <= given.trials]
-                heads = [f"{mark}:" for mark in marks]
-                rows = [shares_of_front(case, name, seed=seed, marks=marks) for seed in seeds]
-            elif given.what == "limits":
-                heads = ["10:", "25:", "50:", "broken"]
-                rows = [within_limits(case, name, seed=seed, yardstick=ruler) for seed in seeds]
-            else:
-                heads = ["24:", "48:", "24 in batches:", "48 in batches:", "spread"]
-                rows = [
-                    in_batches(case, name, seed=seed, yardstick=ruler, batch=given.batch)
-                    for seed in seeds
-                ]
-            print(f"  {name:14} {printed(rows, heads)}", flush=True)
+    measured: list[Measured] = []
+    for case, name in product(given.problems or known, given.recommenders or WHO[given.what]):
+        for head, figures in searched(case, name, given).items():
+            form = ".0%" if head == BROKEN else ".2f"
+            figure = over_seeds(figures)
+            measured.append(Measured(table=case, row=name, column=head, figure=figure, form=form))
+        print(f"{case}, {name}", file=sys.stderr)
+        if given.csv:
+            save(given.csv, measured)
+    print(as_text(measured, "recommender"))
     return 0
 
 

@@ -7,8 +7,8 @@ import pytest
 
 from tuner.benchmark import Mislead, Run, Setting
 from tuner.benchmark.errors import UnknownName
-from tuner.benchmark.intervals import over_seeds, over_tasks, ratio_over_tasks
-from tuner.benchmark.printing import as_markdown, as_text
+from tuner.benchmark.intervals import Figure, over_seeds, over_tasks, ratio_over_tasks
+from tuner.benchmark.printing import as_markdown, as_text, figure_rows
 from tuner.benchmark.summary import Line, Section, Summary, summarise
 
 
@@ -188,3 +188,22 @@ def test_markdown_is_a_table_a_page_can_show() -> None:
     assert "## Replay, cold, no noise" in lines
     ours = next(text for text in table if text.startswith("| ours |"))
     assert "0.400" in ours and "0.57" in ours
+
+
+def test_regrets_and_ratios_make_tables_of_their_own() -> None:
+    [summary] = summarise(FOUR, reference="theirs")
+    lines = section(summary, "all tables").lines
+    assert figure_rows(lines, [10]) == [
+        ["contestant", "seeds", "at 10"],
+        ["ours", "1", "0.400 (0.200..0.600)"],
+        ["theirs", "1", "0.700 (0.400..1.000)"],
+    ]
+    assert figure_rows(lines, [10], ratios=True) == [
+        ["contestant", "seeds", "at 10"],
+        ["ours", "1", "0.57 (0.50..0.60)"],
+    ]
+
+
+def test_a_figure_is_written_with_its_interval() -> None:
+    assert f"{Figure(0.125, -0.5, 2.0):+.2f}" == "+0.12 (-0.50..+2.00)"
+    assert f"{Figure(0.125):.0%}" == "12%"

@@ -8,7 +8,14 @@ from __future__ import annotations
 from tuner.benchmark.contestants import Entry
 from tuner.benchmark.evaluating import Job, Mislead, Run, Setting, evaluate
 from tuner.benchmark.page import curves_page
-from tuner.benchmark.printing import as_markdown, as_text, columns, markdown_table
+from tuner.benchmark.printing import (
+    as_markdown,
+    as_text,
+    columns,
+    figure_rows,
+    lane_rows,
+    markdown_table,
+)
 from tuner.benchmark.reaching import reach, reach_rows
 from tuner.benchmark.results import ResultsFile, read_runs
 from tuner.benchmark.running import choose_tables, plan, run_all
@@ -34,6 +41,8 @@ __all__ = [
     "columns",
     "curves_page",
     "evaluate",
+    "figure_rows",
+    "lane_rows",
     "load_tables",
     "markdown_table",
     "plan",

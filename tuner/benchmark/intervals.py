@@ -19,11 +19,19 @@ TAILS = (0.025, 0.975)
 
 @dataclass(frozen=True)
 class Figure:
-    """A number with its 95 % interval; without one where a single case gives none."""
+    """A number with its 95 % interval; without one where a single case gives none.
+
+    `f"{figure:.2f}"` writes all its numbers so: 0.67 (0.38..0.98).
+    """
 
     value: float
     low: float | None = None
     high: float | None = None
+
+    def __format__(self, form: str) -> str:
+        if self.low is None or self.high is None:
+            return format(self.value, form)
+        return f"{self.value:{form}} ({self.low:{form}}..{self.high:{form}})"
 
 
 def over_tasks(means: NDArray[np.float64]) -> Figure:

@@ -49,7 +49,7 @@ def _page(
         yield from _section(section, summary, heading, layout)
     if any(line.lanes for line in summary.sections[0].lines):
         yield from heading("Lanes: share of suggestions", 3)
-        yield from layout(_lane_rows(summary.sections))
+        yield from layout(lane_rows(summary.sections))
     if per_task:
         for section in summary.per_task:
             yield from _section(section, summary, heading, layout)
@@ -78,8 +78,8 @@ def _row(line: Line, checkpoints: Sequence[int]) -> list[str]:
     return [
         line.contestant,
         str(line.seeds),
-        *(_cell(line.regret.get(at), digits=3) for at in checkpoints),
-        *(_cell(line.ratio.get(at), digits=2) for at in checkpoints),
+        *(_cell(line.regret.get(at), 3) for at in checkpoints),
+        *(_cell(line.ratio.get(at), 2) for at in checkpoints),
         f"{line.rank[last]:.1f}" if last in line.rank else ABSENT,
         f"{line.repeats:.0%}",
         f"{line.failures:.0%}",
@@ -88,16 +88,23 @@ def _row(line: Line, checkpoints: Sequence[int]) -> list[str]:
     ]
 
 
-def _cell(figure: Figure | None, *, digits: int) -> str:
-    if figure is None:
-        return ABSENT
-    text = f"{figure.value:.{digits}f}"
-    if figure.low is None or figure.high is None:
-        return text
-    return f"{text} ({figure.low:.{digits}f}..{figure.high:.{digits}f})"
+def figure_rows(lines: Sequence[Line], checkpoints: Sequence[int], *, ratios: bool = False) -> Rows:
+    """A section's regrets alone as cells, or their ratios to the reference's, the heads first."""
+    rows = [["contestant", "seeds", *(f"at {at}" for at in checkpoints)]]
+    for line in lines:
+        figures, digits = (line.ratio, 2) if ratios else (line.regret, 3)
+        cells = [_cell(figures.get(at), digits) for at in checkpoints]
+        if set(cells) != {ABSENT}:
+            rows.append([line.contestant, str(line.seeds), *cells])
+    return rows
 
 
-def _lane_rows(sections: Sequence[Section]) -> Rows:
+def _cell(figure: Figure | None, digits: int) -> str:
+    return ABSENT if figure is None else f"{figure:.{digits}f}"
+
+
+def lane_rows(sections: Sequence[Section]) -> Rows:
+    """Whose turns they were in each section, as cells, the heads first."""
     rows = [["tables", "contestant", "lane/kind"]]
     for section in sections:
         rows += [

@@ -132,17 +132,11 @@ def reach_rows(lines: Sequence[Reach], *, share: float) -> list[list[str]]:
 
 
 def _cells(line: Reach) -> list[str]:
-    figure = line.ratio
-    ratio = "-"
-    if figure is not None:
-        ratio = f"{figure.value:.2f}"
-        if figure.low is not None and figure.high is not None:
-            ratio += f" ({figure.low:.2f}..{figure.high:.2f})"
     return [
         line.task,
         line.contestant,
         str(line.pairs),
         f"{line.evaluations:.1f}",
         f"{line.missed:.0%}",
-        ratio,
+        "-" if line.ratio is None else f"{line.ratio:.2f}",
     ]

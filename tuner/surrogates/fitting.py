@@ -1,4 +1,4 @@
-"""From a history to a fitted model of cost: the two models the searching lanes share."""
+"""From a history to a fitted Gaussian process of cost, which the searching lanes share."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from tuner.history import History
 from tuner.space import Rows
 from tuner.surrogates.base import CostModel, Standard, Vector
-from tuner.surrogates.forest import Forest
 from tuner.surrogates.gaussian_process import GaussianProcess
 
 LARGEST_FIT = 150
@@ -96,20 +95,6 @@ def fit_gaussian_process(history: History, *, start: EarlierFit | None = None) -
         fit = EarlierFit(process.parameters, windows)
     believing = process.believing(history.uninformative_rows)
     return CostProcess(surrogate=believing, standard=standard, fit=fit)
-
-
-def fit_forest(history: History, *, seed: int) -> CostModel:
-    """Trees that take what is in flight or failed for middling; need two measured ones."""
-    standard = Standard.of(history.costs)
-    middling = history.uninformative_rows
-    forest = Forest.fit(
-        history.encoder,
-        np.vstack((history.rows, middling)),
-        np.concatenate((standard.targets(history.costs), np.zeros(len(middling)))),
-        counts=np.concatenate((history.counts, np.ones(len(middling)))),
-        seed=seed,
-    )
-    return CostModel(surrogate=forest, standard=standard)
 
 
 def best_and_latest(history: History, count: int) -> NDArray[np.int_]:
