@@ -21,9 +21,9 @@ def number(value: float | None) -> str:
 
 
 def share_text(estimate: Estimate) -> str:
-    """A share of 1: 37 % (5 to 84 %)."""
-    value, low, high = (100 * estimate[part] for part in ("value", "low", "high"))
-    return f"{value:.0f} % ({low:.0f} to {high:.0f} %)"
+    """A share of 1: 37 % (5 to 84 %); what is not 0 is never told as 0."""
+    value, low, high = (_percent(estimate[part]) for part in ("value", "low", "high"))
+    return f"{value} % ({low} to {high} %)"
 
 
 def gain_text(estimate: Estimate, *, relative: bool, unit: str = "") -> str:
@@ -34,13 +34,22 @@ def gain_text(estimate: Estimate, *, relative: bool, unit: str = "") -> str:
     """
     parts = [estimate[part] for part in ("value", "low", "high")]
     if relative:
-        # `+ 0` makes of a minus zero a plain one.
-        value, low, high = (f"{round(100 * math.expm1(part)) + 0:+,}" for part in parts)
+        value, low, high = (_signed_percent(part) for part in parts)
         unit = "%"
     else:
         value, low, high = (f"{'+' if part >= 0 else ''}{number(part)}" for part in parts)
     end = f" {unit}" if unit else ""
     return f"{value}{end} ({low} to {high}{end})"
+
+
+def _percent(share: float) -> str:
+    return "<1" if 0.0 < share < 0.005 else f"{100 * share:.0f}"
+
+
+def _signed_percent(gain: float) -> str:
+    percent = 100 * math.expm1(gain)
+    # `+ 0` makes of a minus zero a plain one.
+    return f"{percent:+.1e}" if percent >= 1e6 else f"{round(percent) + 0:+,}"
 
 
 def drawn(estimate: Estimate, *, left: float, right: float) -> str:

@@ -107,9 +107,10 @@ def _explanation(known: Known, session: Session) -> Iterator[str]:
         )
         for one in causes
     ]
-    for row, one in zip(table(rows) if rows else (), causes, strict=True):
-        yield row
-        yield f"      {Evidence(**one['evidence'])}"
+    if any(one["gain"]["value"] for one in causes):  # else nothing is told of any change
+        for row, one in zip(table(rows), causes, strict=True):
+            yield row
+            yield f"      {Evidence(**one['evidence'])}"
     yield from _wrapped(explanation["text"])
 
 
@@ -144,6 +145,8 @@ def _metrics(known: Known, session: Session) -> Iterator[str]:
         others = [name for name in cluster["members"] if name != cluster["representative"]]
         stands = f" (stands for {', '.join(others)})" if others else ""
         yield from _wrapped(f"{cluster['representative']}{stands}")
+    for metric, why in pruning["dropped"].items():
+        yield from _wrapped(f"left out: {metric}, {why}")
 
 
 def _past(known: Known, session: Session) -> Iterator[str]:
@@ -157,7 +160,9 @@ def _past(known: Known, session: Session) -> Iterator[str]:
 
 def _missing(session: Session, when: str) -> str:
     """What is said where nothing was computed yet."""
-    return "  none: the session ended before" if session.state.ended else f"  none yet: it {when}"
+    if session.state.ended:
+        return "  none: the session ended with nothing to tell it from, or no worker has run since"
+    return f"  none yet: it {when}"
 
 
 def _wrapped(text: str) -> list[str]:

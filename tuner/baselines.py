@@ -6,10 +6,12 @@ taken for one workload because both are called so, but because its metrics look 
 
 from __future__ import annotations
 
+import math
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import zip_longest
+from statistics import median_low
 from typing import Any
 
 from knowledge_base.records import Session, Window
@@ -125,6 +127,23 @@ def _together(first: Recording, second: Recording) -> Recording:
         sessions=(*first.sessions, *second.sessions),
         windows=tuple(windows[:MOST_WINDOWS]),
     )
+
+
+def middle(windows: Iterable[Metrics], names: Collection[str] = ()) -> Metrics:
+    """Each metric's median over the windows that have it: what a workload looks like.
+
+    Args:
+        names: the metrics that stand for the rest (`tuner.pipeline.prune`); where none of them was
+            read, or none is given, all metrics are told.
+    """
+    values: dict[str, list[float]] = {}
+    for window in windows:
+        for name, value in window.items():
+            if math.isfinite(value):
+                values.setdefault(name, []).append(value)
+    # The lower one of two in the middle: their mean may be more than a float can hold.
+    known = {name: median_low(seen) for name, seen in sorted(values.items())}
+    return {name: known[name] for name in known if name in names} or known
 
 
 def metrics_of(windows: Iterable[Window]) -> list[Metrics]:

@@ -6,6 +6,7 @@ from `tuner.studying`, which sessions taught which from `tuner.past`.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -26,15 +27,41 @@ PRUNING, MAPPING, RANKING, EXPLANATION = (
 HISTORY = "history"
 """The kind of the artefact that says which past sessions a session begins from."""
 
+FORMAT = 1
+"""Of all these artefacts' contents; a change that readers would trip over raises it."""
+
 TOP_KNOBS = 5
 """How many knobs of a ranking a line about a session names."""
 
 NO_LANE = "unknown"
 
+log = logging.getLogger(__name__)
+
 
 def pruning_of(kind: str) -> str:
     """The artefact's kind for the metrics of one kind of target, of which all sessions share."""
     return f"{PRUNING}/{kind}"
+
+
+def newest(store: Store, kind: str, *, session_id: int | None = None) -> Artefact | None:
+    """The newest artefact, if it is of the `FORMAT` that is understood here; None else, as where
+    there is none. The worker computes it again then (`tuner.studying`)."""
+    return understood(store.artefacts.latest(kind, session_id=session_id))
+
+
+def understood(artefact: Artefact | None) -> Artefact | None:
+    """The artefact, if its content is of the `FORMAT` that is understood here."""
+    if artefact is None or artefact.content.get("format") == FORMAT:
+        return artefact
+    log.warning(
+        "artefact passed over kind=%s session=%s version=%d format=%r understood=%d",
+        artefact.kind,
+        artefact.session_id,
+        artefact.version,
+        artefact.content.get("format"),
+        FORMAT,
+    )
+    return None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,21 +149,26 @@ def knowledge_in(store: Store, view: SessionView) -> SessionKnowledge:
     _, kind = store.targets.names([session.target_id])[session.target_id]
 
     def latest(stage: str) -> dict[str, Any] | None:
-        return _told(store.artefacts.latest(stage, session_id=session.id))
+        return _told(newest(store, stage, session_id=session.id))
 
-    begun = store.artefacts.latest(HISTORY, session_id=session.id)
+    begun = newest(store, HISTORY, session_id=session.id)
     return SessionKnowledge(
         session=session.id,
         lanes=lanes_of(view),
         ranking=latest(RANKING),
         mapping=latest(MAPPING),
-        pruning=_told(store.artefacts.latest(pruning_of(kind))),
+        pruning=pruned_metrics(store, kind),
         explanation=latest(EXPLANATION),
         history=tuple(
             {key: one[key] for key in ("session", "target", "workload", "trials", "used")}
             for one in (begun.content["sessions"] if begun else ())
         ),
     )
+
+
+def pruned_metrics(store: Store, kind: str) -> dict[str, Any] | None:
+    """Which metrics of one kind of target stand for the rest; None while that is not known."""
+    return _told(newest(store, pruning_of(kind)))
 
 
 def lanes_of(view: SessionView) -> tuple[LaneRecord, ...]:
@@ -209,8 +241,9 @@ def _gain(session: Session) -> dict[str, Any] | None:
     return {key: verdict[key] for key in ("ratio", "ci95", "pairs", "verdict")}
 
 
-def _top_knobs(ranking: Artefact | None) -> tuple[str, ...]:
+def _top_knobs(stored: Artefact | None) -> tuple[str, ...]:
     """Where nothing can be told of any knob, all their shares are 0."""
+    ranking = understood(stored)
     knobs = ranking.content["knobs"] if ranking else ()
     return tuple(one["knob"] for one in knobs if one["share"]["value"] > 0.0)[:TOP_KNOBS]
 

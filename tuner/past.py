@@ -1,9 +1,9 @@
 """What a session may learn from others: past sessions of the same kind, as the recommender's
-history.
+history; and what its own workload and theirs look like.
 
-Which sessions, and which of their trials, is decided once, before a session's first suggestion,
-and kept as an artefact: history grows while the session runs, but its suggestions can be computed
-again from the same.
+Which sessions, which of their trials, and the workloads is decided once, before a session's first
+suggestion, and kept as an artefact: history grows while the session runs and metrics are given up
+in time, but its suggestions can be computed again from the same.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 from collections import OrderedDict
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from itertools import chain
 from statistics import fmean
 from typing import Any
@@ -21,16 +21,15 @@ from knowledge_base.records import Session, TrialState
 from knowledge_base.store import Store
 from targets.knobs import Knob
 from targets.metrics import Direction
+from targets.protocol import BASELINE_ARM
 from targets.space import KnobSpace
-from tuner.baselines import others
+from tuner.baselines import metrics_of, middle, others, windows_at_baseline
 from tuner.history import History
-from tuner.learning import HISTORY, MAPPING
+from tuner.learning import FORMAT, HISTORY, MAPPING, newest, pruning_of, understood
 from tuner.pipeline.mapping import CERTAIN
 from tuner.recommenders.base import Observation, PastTask
 from tuner.surrogates.transfer import LARGEST_SOURCE, LEAST_OBSERVED, MOST_SOURCES
 from tuner.view import SEARCH_TASK, SessionView
-
-FORMAT = 1
 
 MOST_SESSIONS = MOST_SOURCES
 """As many as the transfer model hears."""
@@ -44,8 +43,25 @@ MOST_REMEMBERED = 64
 log = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Told:
+    """What a session's recommender is told beside its own observations.
+
+    `context` is its workload as its baseline showed it: metric -> median over the windows, of the
+    metrics that stand for the rest where these are known (`metric-pruning/KIND`). Each task has
+    that of its own session.
+    """
+
+    context: Mapping[str, float] = field(default_factory=dict)
+    tasks: tuple[PastTask, ...] = ()
+
+    def to(self, view: SessionView) -> SessionView:
+        """The view with it, as whoever asks the recommender needs it."""
+        return replace(view, past=self.tasks, context=self.context)
+
+
 class Past:
-    """Reads what running sessions may learn from others, each once.
+    """Reads what running sessions' recommenders are told, each once.
 
     Args:
         store: the knowledge base.
@@ -53,36 +69,42 @@ class Past:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._read: OrderedDict[int, tuple[PastTask, ...]] = OrderedDict()
+        self._read: OrderedDict[int, Told] = OrderedDict()
 
-    def of(self, view: SessionView) -> tuple[PastTask, ...]:
-        """The session's history, decided now if it was not before; empty where not wanted."""
+    def of(self, view: SessionView) -> Told:
+        """What the session's recommender is told, decided now if it was not before."""
         session = view.session
-        if not session.budget.get("use_history", False):
-            return ()
         if session.id not in self._read:
-            artefacts = self._store.artefacts
-            if artefacts.latest(HISTORY, session_id=session.id) is None:
-                artefacts.put_once(HISTORY, decide(self._store, view), session_id=session.id)
+            if newest(self._store, HISTORY, session_id=session.id) is None:
+                self._decide(view)
             self._read[session.id] = told(self._store, session)
             while len(self._read) > MOST_REMEMBERED:
                 self._read.popitem(last=False)
         self._read.move_to_end(session.id)
         return self._read[session.id]
 
+    def _decide(self, view: SessionView) -> None:
+        decided, key = decide(self._store, view), view.session.id
+        kept = self._store.artefacts.put_once(HISTORY, decided, session_id=key)
+        if understood(kept) is None:
+            self._store.artefacts.put(HISTORY, decided, session_id=key)
+
 
 def decide(store: Store, view: SessionView) -> dict[str, Any]:
-    """Which sessions to learn from and which of their trials: a `history` artefact's content.
+    """Which sessions to learn from, which of their trials, and all their workloads: a `history`
+    artefact's content.
 
-    The same objective must have been improved over knobs that can be compared, in at least
-    `LEAST_OBSERVED` configurations. Sessions under the workload that this one's was mapped to come
-    first, then those of the same target, then newer ones. Where the mapping is certain, those
-    under other known workloads are left out; of what the mapping does not know, it is for the
-    recommender to find out whether it agrees with what is measured here.
+    No session where that is not wanted. The same objective must have been improved over knobs that
+    can be compared, in at least `LEAST_OBSERVED` configurations. Sessions under the workload that
+    this one's was mapped to come first, then those of the same target, then newer ones. Where the
+    mapping is certain, those under other known workloads are left out; of what the mapping does not
+    know, it is for the recommender to find out whether it agrees with what is measured here.
     """
-    mapping = store.artefacts.latest(MAPPING, session_id=view.session.id)
+    mapping = newest(store, MAPPING, session_id=view.session.id)
     likeness = Likeness.of(mapping.content if mapping else {})
-    candidates = [one for one in _candidates(store, view) if likeness.same(one.id) is not False]
+    wanted = view.session.budget.get("use_history", False)
+    possible = _candidates(store, view) if wanted else []
+    candidates = [one for one in possible if likeness.same(one.id) is not False]
     candidates.sort(
         key=lambda one: (
             likeness.same(one.id) is not True,
@@ -109,17 +131,38 @@ def decide(store: Store, view: SessionView) -> dict[str, Any]:
                     "numbers": numbers,
                 }
             )
-    return {"format": FORMAT, "mapping": mapping.version if mapping else None, "sessions": chosen}
+    telling = _telling_metrics(store, view.session)
+    at_baseline = store.windows.at_baseline(
+        [one["session"] for one in chosen], task=SEARCH_TASK, arm=BASELINE_ARM
+    )
+    for one in chosen:
+        one["context"] = middle(metrics_of(at_baseline.get(one["session"], ())), telling)
+    return {
+        "format": FORMAT,
+        "mapping": mapping.version if mapping else None,
+        "context": middle(metrics_of(windows_at_baseline(view)), telling),
+        "sessions": chosen,
+    }
 
 
-def told(store: Store, session: Session) -> tuple[PastTask, ...]:
-    """The sessions and trials that were decided on, as the recommender takes them; none before.
+def _telling_metrics(store: Store, session: Session) -> Sequence[str]:
+    """The metrics that stand for the rest, as far as that is known of the kind of target."""
+    _, kind = store.targets.names([session.target_id])[session.target_id]
+    pruning = newest(store, pruning_of(kind))
+    return pruning.content["representatives"] if pruning else ()
 
-    Without metrics: retention gives those up in time, and a replay must be told the same.
+
+def told(store: Store, session: Session) -> Told:
+    """What was decided on, as the recommender takes it; nothing before.
+
+    Observations have no metrics: retention gives those up in time, and a replay must be told the
+    same.
     """
-    decided = store.artefacts.latest(HISTORY, session_id=session.id)
+    decided = newest(store, HISTORY, session_id=session.id)
+    if decided is None:
+        return Told()
     tasks = []
-    for one in decided.content["sessions"] if decided else ():
+    for one in decided.content["sessions"]:
         view = SessionView.load(store, store.sessions.get(one["session"]), metrics=False)
         numbers = set(one["numbers"])
         tasks.append(
@@ -127,9 +170,10 @@ def told(store: Store, session: Session) -> tuple[PastTask, ...]:
                 name=f"session {one['session']} of {one['target']}",
                 space=view.space,
                 observations=tuple(seen for seen in view.observations if seen.number in numbers),
+                context=one.get("context", {}),  # sessions begun by an older version have none
             )
         )
-    return tuple(tasks)
+    return Told(context=decided.content.get("context", {}), tasks=tuple(tasks))
 
 
 @dataclass(frozen=True, kw_only=True)

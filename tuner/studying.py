@@ -31,7 +31,8 @@ from tuner.baselines import (
     recordings,
     windows_at_baseline,
 )
-from tuner.learning import EXPLANATION, MAPPING, PRUNING, RANKING, pruning_of
+from tuner.learning import EXPLANATION, FORMAT, MAPPING, PRUNING, RANKING, newest, pruning_of
+from tuner.naming import candidate, incumbent_trial
 from tuner.pipeline import (
     Effects,
     KnownWorkloads,
@@ -40,12 +41,8 @@ from tuner.pipeline import (
     prune_windows,
     ranking_of,
 )
-from tuner.plan import candidate, incumbent_trial
 from tuner.recommenders.base import Observation, Problem
 from tuner.view import SessionView
-
-FORMAT = 1
-"""Of the artefacts' contents; a change that readers would trip over raises it."""
 
 FIRST_RANKING = 10
 """Observations from which on a ranking says more than that nothing is known."""
@@ -66,7 +63,10 @@ log = logging.getLogger(__name__)
 @dataclass(frozen=True, kw_only=True)
 class Learnt:
     """What a session's newest artefacts were computed from: observations, the trial explained,
-    windows of the baseline, and whether metrics were pruned with this session's."""
+    windows of the baseline, and whether metrics were pruned with this session's or a newer one's.
+
+    What was stored in a format that is not understood counts as not there.
+    """
 
     observations: int = 0
     explained: int | None = None
@@ -80,14 +80,14 @@ class Learnt:
         _, kind = store.targets.names([session.target_id])[session.target_id]
 
         def inputs(stage: str, session_id: int | None = session.id) -> Mapping[str, Any]:
-            newest = store.artefacts.latest(stage, session_id=session_id)
-            return newest.content["inputs"] if newest else {}
+            found = newest(store, stage, session_id=session_id)
+            return found.content["inputs"] if found else {}
 
         return cls(
             observations=inputs(RANKING).get("observations", 0),
             explained=inputs(EXPLANATION).get("explained"),
             baseline_windows=inputs(MAPPING).get("windows", 0),
-            pruned=session.id in inputs(pruning_of(kind), None).get("sessions", ()),
+            pruned=session.id <= max(inputs(pruning_of(kind), None).get("sessions", ()), default=0),
         )
 
     def after(self, view: SessionView, stages: tuple[str, ...]) -> Learnt:
@@ -125,7 +125,7 @@ def due(view: SessionView, learnt: Learnt) -> tuple[str, ...]:
         other = named is not None and named.number != learnt.explained
         if count != learnt.observations or other:
             stages = (RANKING, EXPLANATION)
-        if phase is not SessionPhase.CONFIRM and not learnt.pruned:
+        if phase is not SessionPhase.CONFIRM and view.windows and not learnt.pruned:
             stages = (*stages, PRUNING)
     if phase is not SessionPhase.CONFIRM:
         windows = len(windows_at_baseline(view))

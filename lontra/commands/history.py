@@ -31,12 +31,20 @@ def history_command(
     """Show what is known: a line for every session, the newest first; with SESSION, what was
     learnt in it.
 
-    A line says what was tuned and for what, how many trials it took, what the confirmation found,
-    and which knobs came out foremost. Of one session it is told which knobs matter and how sure
-    that is, why each change is expected to help, which lanes made the suggestions and how often
-    they won, which known workload it resembles, which metrics say something of their own, and
-    which past sessions it learns from. A new session learns from those of the same kind of target;
-    `lontra tune --no-history` does without.
+    A line says what was tuned and for what, how many trials it took, what the confirmation found
+    against the baseline, and which knobs came out foremost.
+
+    \b
+    Of one session (SESSION is its number) it says:
+      which knobs matter, and how sure that is
+      what each changed knob is expected to give, and from how much evidence
+      which lanes, the ways of choosing a configuration, had how many turns and won
+      which known workload it ran under, or none of them
+      which metrics stand for the rest, and which were left out and why
+      which past sessions it learns from
+
+    A new session learns from those of the same kind of target; `lontra tune --no-history` does
+    without.
 
     \b
     Examples:

@@ -103,7 +103,10 @@ def test_a_session_without_findings_says_what_comes(home: Path) -> None:
         assert text.count("none yet") == 4
         assert "once 10 trials have ended" in text
         service.cancel(session.id, actor="test")
-        assert run(home, "history", str(session.id)).output.count("the session ended before") == 4
+        assert (
+            run(home, "history", str(session.id)).output.count("the session ended with nothing")
+            == 4
+        )
 
 
 def test_an_empty_history_says_how_to_begin(tmp_path: Path) -> None:
@@ -138,6 +141,9 @@ def test_an_interval_is_drawn_to_scale() -> None:
 
 def test_estimates_are_said_with_their_interval() -> None:
     assert share_text({"value": 0.372, "low": 0.049, "high": 0.84}) == "37 % (5 to 84 %)"
+    assert share_text({"value": 0.37, "low": 0.004, "high": 1.0}) == "37 % (<1 to 100 %)"
+    huge = {"value": 690.0, "low": -700.0, "high": 700.0}
+    assert gain_text(huge, relative=True) == "+4.6e+301 % (-100 to +1.0e+306 %)"
     gain = {"value": 0.365, "low": -0.0001, "high": 0.688}
     assert gain_text(gain, relative=True) == "+44 % (+0 to +99 %)"
     assert (

@@ -71,6 +71,6 @@ def test_it_replays_and_teaches_other_sessions_by_full_windows_alone(ring: Scrip
     )
     later = ring.service.start(request(seed=4))
     view = SessionView.load(ring.store, later)
-    [task] = Past(ring.store).of(view)
+    [task] = Past(ring.store).of(view).tasks
     assert len(task.observations) == full
     assert all(one.fidelity == 1.0 or one.failure for one in task.observations)

@@ -15,8 +15,8 @@ from targets.knobs import Knob, KnobType
 from targets.metrics import Direction, Objective
 from targets.space import KnobSpace
 from tests.tuner.scripted import SPACE, Scripted, request
-from tuner.learning import HISTORY, MAPPING, knowledge_of
-from tuner.past import MOST_OBSERVATIONS, comparable, decide, selected, told
+from tuner.learning import HISTORY, MAPPING, knowledge_of, pruning_of
+from tuner.past import MOST_OBSERVATIONS, Told, comparable, decide, selected, told
 from tuner.recommenders.base import Observation, Problem
 from tuner.recommenders.random import RandomRecommender
 from tuner.replay import replay
@@ -361,3 +361,96 @@ def test_the_workload_is_mapped_before_it_is_decided_whom_to_learn_from(ring: Sc
         assert len(ring.store.trials.all(session.id)) <= 1
         ring.answer()
     assert ring.store.artefacts.latest(MAPPING, session_id=session.id)
+
+
+# -- what workloads look like --------------------------------------------------------------------
+
+
+def under(ring: Scripted, share: float, **changes: Any) -> Session:
+    """A session that taught under a workload of that share of reads, studied to the end."""
+    ring.target(workload=Workload(name=f"{share} reads"))
+    ring.metrics = mixture(share)
+    session = searched(ring, **changes)
+    while ring.worker.step():
+        pass
+    return session
+
+
+def baseline_medians(ring: Scripted, session: Session) -> dict[str, float]:
+    """Of each metric over the windows of the session's first trial, as they were stored."""
+    [first] = [one for one in ring.store.trials.all(session.id) if one.number == 0]
+    read = [one.metrics.as_dict() for one in ring.store.windows.of_trial(first.id)]
+    assert len(read) == 3
+    return {name: sorted(one[name] for one in read)[1] for name in read[0]}
+
+
+def test_recommenders_are_told_what_workloads_look_like_the_same_at_every_suggestion(
+    ring: Scripted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    past = {session.id: session for session in (under(ring, 0.95), under(ring, 0.1))}
+    kept = knowledge_of(ring.store, min(past)).pruning
+    assert kept is not None and 1 < len(kept["representatives"]) < 8
+    asked: list[Problem] = []
+
+    class Listening(RandomRecommender):
+        def suggest(self, problem: Problem, *args: Any, **kwargs: Any) -> Any:
+            asked.append(problem)
+            return super().suggest(problem, *args, **kwargs)
+
+    monkeypatch.setattr("tuner.suggesting.load_recommender", lambda name: Listening)
+    ring.target(workload=Workload(name="mixed"))
+    ring.metrics = mixture(0.5)
+    session = learning(ring)
+
+    def looks(session: Session) -> dict[str, float]:
+        known = baseline_medians(ring, session)
+        return {name: known[name] for name in sorted(kept["representatives"])}
+
+    assert asked[0].context == looks(session)
+    assert {task.name: task.context for task in asked[0].history} == {
+        f"session {number} of t": looks(one) for number, one in past.items()
+    }
+    live = [(problem.context, problem.history) for problem in asked]
+    assert len(live) == 5 and all(one == live[0] for one in live), "the sixth is a finalist again"
+    ring.store.artefacts.put(pruning_of("scripted"), {"format": 1, "representatives": ["m1"]})
+    asked.clear()
+    assert all(result.same for result in replay(ring.store, session))
+    assert (asked[0].context, asked[0].history) == live[0]
+
+
+def test_a_session_without_history_is_told_its_own_workload(ring: Scripted) -> None:
+    ring.target()
+    ring.metrics = mixture(0.5)
+    session = learning(ring, use_history=False, trials=2)
+    assert told(ring.store, session).context == baseline_medians(ring, session)
+    assert told(ring.store, session).tasks == ()
+
+
+def test_the_contextual_bandit_goes_by_the_session_whose_workload_is_most_alike(
+    ring: Scripted,
+) -> None:
+    reading, writing = under(ring, 0.9), under(ring, 0.1)
+    for share, alike in ((0.95, reading), (0.05, writing)):
+        ring.target(workload=Workload(name="a new one"))
+        ring.metrics = mixture(share)
+        session = searched(ring, recommender="contextual-bandit", trials=4)
+        reasons = [trial["reason"] for trial in ring.service.report(session.id)["trials"][1:]]
+        assert f"a workload that is most like that of session {alike.id} of t" in reasons[0]
+        assert all(result.same for result in replay(ring.store, session))
+
+
+def test_what_was_told_in_another_format_is_decided_again(ring: Scripted) -> None:
+    ring.target(deterministic=True)
+    ring.metrics = mixture(0.5)
+    searched(ring)
+    session = ring.service.start(request(recommender="auto", trials=4))
+    while len(ring.store.trials.all(session.id)) < 3:
+        ring.worker.step()
+        ring.answer()
+    before = told(ring.store, session)
+    ring.store.artefacts.put(HISTORY, {"format": 99}, session_id=session.id)
+    assert told(ring.store, session) == Told()
+    assert knowledge_of(ring.store, session.id).history == ()
+    ring.worker = Worker(ring.store, clock=ring.clock)
+    search(ring, session)
+    assert told(ring.store, session) == before != Told()

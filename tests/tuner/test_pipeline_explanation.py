@@ -8,14 +8,20 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from targets.knobs import Configuration, Knob, KnobType
 from targets.metrics import Direction, Objective
 from targets.space import Constraint, KnobSpace
+from tests.tuner.anything import READINGS
 from tuner.pipeline import Certainty, Explanation, explain
 from tuner.pipeline.simulated_knobs import KnobFamily, KnobTraits
 from tuner.recommenders.base import Observation, Problem
 from tuner.space import SpaceEncoder
+
+# A number that is none would be told to people, and refused by the knowledge base.
+pytestmark = pytest.mark.filterwarnings("error::RuntimeWarning")
 
 LATENCY = Objective(name="p99", direction=Direction.MINIMISE, unit="ms")
 KNOBS = (
@@ -98,7 +104,7 @@ def test_evidence_counts_what_was_measured() -> None:
     explanation = explain(PROBLEM, told, CHOSEN, BASELINE)
     [cache] = [one for one in explanation.contributions if one.knob == "cache"]
     assert cache.evidence.alone == 1
-    assert "1 times by itself" in cache.text
+    assert "once by itself" in cache.text
     assert cache.evidence.varied >= 20
     kept = [one for one in told if one.configuration["mode"] == "slow"]
     blind = explain(PROBLEM, kept, CHOSEN, BASELINE)
@@ -178,3 +184,34 @@ def test_it_survives_json() -> None:
     explanation = explain(PROBLEM, trials(), CHOSEN, BASELINE)
     data = json.loads(json.dumps(explanation.to_dict(), allow_nan=False))
     assert Explanation.from_dict(data) == explanation
+
+
+def test_gains_without_percentages_are_in_the_objectives_unit_however_large() -> None:
+    def told(factor: float) -> Explanation:
+        seen = [
+            replace(one, values={"p99": tuple(factor * (v - 100.0) for v in one.values["p99"])})
+            for one in trials()
+        ]
+        return explain(PROBLEM, seen, CHOSEN, BASELINE)
+
+    ordinary, huge, tiny = told(1.0), told(2.0**900), told(2.0**-900)
+    assert not ordinary.relative and ordinary.causes == huge.causes == tiny.causes != ()
+    for one, other, least in zip(
+        ordinary.contributions, huge.contributions, tiny.contributions, strict=True
+    ):
+        assert other.gain.value == pytest.approx(one.gain.value * 2.0**900)
+        assert least.gain.low == pytest.approx(one.gain.low * 2.0**-900)
+    assert "inf" not in told(1e306).text
+
+
+@settings(max_examples=12, deadline=None)
+@given(st.lists(READINGS.filter(math.isfinite), min_size=8, max_size=20), st.booleans())
+def test_any_values_that_were_measured_are_explained(values: list[float], repeats: bool) -> None:
+    seen = [
+        replace(one, values={"p99": (value, value) if repeats else (value,)})
+        for one, value in zip(trials(20), values, strict=False)
+    ]
+    explanation = explain(PROBLEM, seen, CHOSEN, seen[0].configuration)
+    for one in (explanation.expected, *(part.gain for part in explanation.contributions)):
+        assert one.low <= one.value <= one.high
+    json.dumps(explanation.to_dict(), allow_nan=False)

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from knowledge_base.records import SessionState
-from tuner.learning import EXPLANATION, MAPPING, RANKING
+from tuner.learning import EXPLANATION, MAPPING, RANKING, pruning_of
 from tuner.studying import FIRST_RANKING
 from web.pages.bars import PADDING, WIDTH, gain_bars, share_bars
 from web.pages.wording import gain, gain_range, ordinal, share
@@ -151,6 +151,43 @@ def test_gains_that_are_no_percentages_have_their_unit(server: Any) -> None:
 HOSTILE = "</td><script>alert(1)</script>\"'&"
 
 
+@pytest.mark.parametrize("session", [RUNNING, None])
+def test_a_page_that_is_polled_shows_what_was_learnt_since(
+    server: Any, session: int | None
+) -> None:
+    caller, path = server.caller(), f"/sessions/{RUNNING}/live"
+    tag = {"If-None-Match": caller.get(path).headers["ETag"]}
+    assert caller.get(path, headers=tag).status_code == 304
+    kind = RANKING if session else pruning_of("simulated")
+    found = server.store.artefacts.latest(kind, session_id=session).content
+    server.store.artefacts.put(RANKING, found, session_id=FINISHED)
+    assert caller.get(path, headers=tag).status_code == 304, "another session's is not shown here"
+    changed = {**found, "reason": "it is all otherwise"}
+    server.store.artefacts.put(kind, changed, session_id=session)
+    again = caller.get(path, headers=tag)
+    assert again.status_code == 200
+    if session:
+        assert "It is all otherwise." in section(text(again), "ranking")
+
+
+def test_a_targets_page_tells_which_metrics_stand_for_the_rest(server: Any, viewer: Any) -> None:
+    pruning = viewer.get(f"sessions/{FINISHED}/knowledge").json["pruning"]
+    told = section(text(server.caller().get("/targets/orders")), "telling")
+    for cluster in pruning["clusters"]:
+        others = sorted(set(cluster["members"]) - {cluster["representative"]})
+        assert f"{cluster['representative']} {' , '.join(others) or 'itself alone'} " in told
+    assert f"from {pruning['windows']} windows of " in told
+    found = server.store.artefacts.latest(pruning_of("simulated")).content
+    found["dropped"] = {HOSTILE: "constant at 16"}
+    server.store.artefacts.put(pruning_of("simulated"), found)
+    page = server.caller().get("/targets/billing").get_data(as_text=True)
+    assert "<script>alert" not in page
+    assert f"{HOSTILE} constant at 16" in html.unescape(section(page, "telling"))
+    server.store.artefacts.put(pruning_of("simulated"), {"format": 99})
+    told = section(text(server.caller().get("/targets/orders")), "telling")
+    assert "Not known yet" in told
+
+
 def test_hostile_names_in_findings_stay_text(server: Any) -> None:
     artefacts = server.store.artefacts
     ranking = artefacts.latest(RANKING, session_id=RUNNING).content
@@ -225,6 +262,7 @@ def test_gains() -> None:
     assert gain(-0.0001, relative=True) == "+0 %"
     assert gain(3.2, relative=True) == "+2,353 %"
     assert gain(-0.5, relative=False, unit="ms") == "-0.5000 ms"
+    assert gain(700.0, relative=True) == "+1.0e+306 %"
     ends = {"low": -0.26, "high": 0.45}
     assert gain_range(ends, relative=True) == "-23 to +57 %"
     assert gain_range(ends, relative=False, unit="ms") == "-0.2600 to +0.4500 ms"

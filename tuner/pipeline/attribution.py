@@ -41,7 +41,8 @@ class Evidence:
     def __str__(self) -> str:
         if not self.near:
             return f"{self.varied} trials varied it, none near the new value: by the model only"
-        direct = f"{self.alone} times by itself" if self.alone else "never by itself"
+        times = "once" if self.alone == 1 else f"{self.alone} times"
+        direct = f"{times} by itself" if self.alone else "never by itself"
         return f"{self.varied} trials varied it, {self.near} near the new value, {direct}"
 
 

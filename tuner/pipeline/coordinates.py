@@ -21,7 +21,7 @@ Windows = Sequence[Mapping[str, float]]
 
 _OFFSET = 1e-3  # of a metric's median size: tells 0 from little
 _FAR = 20.0  # asinh(exp(x)) is x + log 2 from here on
-_LARGEST = 1e300
+_LEAST, _LARGEST = 1e-150, 1e150  # nearer to 0 is 0; quotients of these are floats
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,16 +53,14 @@ class Coordinates:
         """(n_windows, n_metrics): where each window stands, NaN where a metric was not read."""
         raw = _raw(self.names, windows)
         positive = np.log(np.maximum(raw, 0.0) + _OFFSET * self.size)
-        with np.errstate(over="ignore"):
-            signed = np.arcsinh(np.clip(raw / self.size, -_LARGEST, _LARGEST))
-        return np.where(self.signed, signed, positive)
+        return np.where(self.signed, np.arcsinh(raw / self.size), positive)
 
     def moved(self, table: Array, growth: Array) -> Array:
         """(..., n_metrics): where coordinates go when the metrics grow by `exp(growth)`."""
-        offset = _OFFSET * self.size
-        amounts = np.maximum(np.exp(np.where(self.signed, 0.0, table)) - offset, 0.0)
+        offset = np.log(_OFFSET * self.size)
         with np.errstate(divide="ignore", invalid="ignore"):
-            positive = np.logaddexp(np.log(amounts) + growth, np.log(offset))
+            amounts = table + np.log(-np.expm1(np.minimum(offset - table, 0.0)))
+            positive = np.logaddexp(amounts + growth, offset)
         grown = _log_sinh(np.where(self.signed, table, 1.0)) + growth
         far = grown > _FAR
         signed = np.where(far, grown + math.log(2.0), np.arcsinh(np.exp(np.where(far, 0.0, grown))))
@@ -127,4 +125,5 @@ def _log_sinh(coordinates: Array) -> Array:
 def _raw(names: Sequence[str], windows: Windows) -> Array:
     rows = [[float(window.get(name, math.nan)) for name in names] for window in windows]
     table = np.array(rows, float).reshape(len(windows), len(names))
-    return np.where(np.isfinite(table), table, np.nan)
+    table[np.abs(table) < _LEAST] = 0.0
+    return np.where(np.isfinite(table), np.clip(table, -_LARGEST, _LARGEST), np.nan)

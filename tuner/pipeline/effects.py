@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from tuner.history import History
 from tuner.pipeline.arrays import Array
@@ -118,7 +119,9 @@ class Effects:
                 importance=nothing,
                 evidence=0.0,
             )
-        fitted = {name: fit(encoder, trials, rng) for name, fit in MODELS.items()}
+        # Matrices are small: several threads cost up to four times what one does.
+        with threadpool_limits(1):
+            fitted = {name: fit(encoder, trials, rng) for name, fit in MODELS.items()}
         chosen = _choose(trials, fitted)
         skills = {name: trials.skill(one.unseen) for name, one in fitted.items()}
         weights = np.array([max(skill, LEAST_SKILL) ** 2 for skill in skills.values()])

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from targets.knobs import Configuration, Value
-from tuner.history import History
+from tuner.history import LARGEST, CostScale, History
 from tuner.pipeline.arrays import Array
 from tuner.pipeline.attribution import Evidence, evidence_of, shapley_gains
 from tuner.pipeline.effects import Effects, Estimated
@@ -196,6 +196,7 @@ def explanation_of(
         matters = effects.can_tell and ranking[knob].verdict is Verdict.MATTERS
         gain = _estimated(effects, gains[:, place], may_be_none=not matters)
         certainty = _certainty(effects, gains[:, place], gain, matters=matters)
+        gain = _in_unit(gain, effects.history.scale)
         evidence = evidence_of(effects, rows, column)
         told = f"{_told(gain, relative=relative)}, {certainty} ({evidence})"
         contributions.append(
@@ -211,6 +212,7 @@ def explanation_of(
         )
     contributions.sort(key=lambda one: -abs(one.gain.value))
     expected = _estimated(effects, gains.sum(axis=1), may_be_none=not effects.can_tell)
+    expected = _in_unit(expected, effects.history.scale)
     measured = _measured(effects.history, old, new)
     unused = tuple(one.knob for one in contributions if one.certainty is Certainty.NO_DIFFERENCE)
     return Explanation(
@@ -235,6 +237,16 @@ def _estimated(effects: Effects, gains: Array, *, may_be_none: bool) -> Estimate
     return Estimated(value=gain.value, low=low, high=high)
 
 
+def _in_unit(gain: Estimated, scale: CostScale) -> Estimated:
+    """A gain in costs as one in the objective's unit, cut off where readers could not go on: the
+    exponential of a share, and the difference of two gains, are floats still."""
+    most = _MOST if scale.logarithmic else LARGEST / 4.0
+    value, low, high = (
+        max(-most, min(part * scale.unit, most)) for part in (gain.value, gain.low, gain.high)
+    )
+    return Estimated(value=value, low=low, high=high)
+
+
 def _certainty(effects: Effects, gains: Array, gain: Estimated, *, matters: bool) -> Certainty:
     margin = NO_DIFFERENCE if effects.history.scale.logarithmic else _SPREAD * effects.trials.scale
     if effects.can_tell and -margin < gain.low and gain.high < margin:
@@ -254,7 +266,7 @@ def _measured(history: History, old: Configuration, new: Configuration) -> Estim
     before, after = (history.costs_of(one) for one in pair if one)
     gain = float(before.mean() - after.mean())
     margin = 1.96 * history.noise.sd * math.sqrt(1.0 / len(before) + 1.0 / len(after))
-    return Estimated(value=gain, low=gain - margin, high=gain + margin)
+    return _in_unit(Estimated(value=gain, low=gain - margin, high=gain + margin), history.scale)
 
 
 def _simplified(
@@ -272,9 +284,7 @@ def _simplified(
 def _told(gain: Estimated, *, relative: bool) -> str:
     if not relative:
         return f"{gain.value:+.3g} ({gain.low:+.3g} to {gain.high:+.3g})"
-    value, low, high = (
-        100.0 * math.expm1(min(part, _MOST)) for part in (gain.value, gain.low, gain.high)
-    )
+    value, low, high = (100.0 * math.expm1(part) for part in (gain.value, gain.low, gain.high))
     form = "+.0f" if abs(high) < 1e4 else "+.3g"
     return f"{value:{form}} % ({low:{form}} to {high:{form}} %)"
 

@@ -34,6 +34,7 @@ _BETWEEN_DEGREES = 3.0
 _FEW = 4  # workloads, below which their distances are not trusted to be large enough
 _ROUNDS = 3
 _CONFUSION = 0.1  # common movement from window to window that is not load
+_LEAST_TOLD = 1e-6  # sum of squares, of a thousandth: less says nothing of load or its answers
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -163,7 +164,7 @@ class Yardstick:
         weight = np.where(np.isfinite(step), self.answers.weights[0], 0.0)
         step = np.where(weight > 0, step, 0.0)
         bottom = float((weight * step**2).sum())
-        if not bottom:
+        if bottom < _LEAST_TOLD:
             return 0.0
         difference = np.where(weight > 0, centre - self.reference, 0.0)
         return float((weight * step * difference).sum() / bottom)
@@ -193,6 +194,7 @@ class Yardstick:
             cross += (np.where(present, table - _mean(table), 0.0) * at).sum(axis=0)
             square += (at**2).sum(axis=0)
             count += np.maximum(present.sum(axis=0) - 1, 0)
+        square = np.where(square > _LEAST_TOLD, square, 0.0)
         slope = np.divide(cross, square, out=np.zeros_like(cross), where=square > 0)
         # What moves metrics together is not always load: a small common movement teaches little.
         variance = self.scatter**2 + np.maximum(self.scatter, _CONFUSION) ** 2 * count

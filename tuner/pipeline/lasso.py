@@ -31,7 +31,7 @@ PENALTIES = 30
 LEAST_PENALTY = 1e-3
 """Of the penalty at which the first function enters: below, nothing is gained but time lost."""
 
-WORDS = "the Lasso path over functions of single knobs and pairs"
+WORDS = "a Lasso over single knobs and pairs of them"
 
 
 def fit_lasso(encoder: SpaceEncoder, trials: Trials, rng: np.random.Generator) -> Fitted:

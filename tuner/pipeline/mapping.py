@@ -26,6 +26,8 @@ CERTAIN = 0.95
 LEAST_SHARED = 3
 """With fewer metrics in common two workloads cannot be told to be the same."""
 
+_FARTHEST = 700.0  # of a load's logarithm, whose exp() is still a float
+
 
 @dataclass(frozen=True, kw_only=True)
 class Match:
@@ -93,10 +95,11 @@ class WorkloadMapping:
                 f"none of the {len(self.matches)} known workloads has {LEAST_SHARED} changing "
                 "metrics in common with it: nothing can be told"
             )
+        load = f"{nearest.load:.2g}"
         seen = (
             f"{nearest.distance:.1f} standard deviations a metric over {nearest.shared_metrics} "
             f"shared metrics and {self.windows} window{'s' if self.windows != 1 else ''}, "
-            f"at {nearest.load:.2g} times its load"
+            f"at {'its load' if load == '1' else f'{load} times its load'}"
         )
         if self.best is None:
             return (
@@ -190,7 +193,7 @@ class KnownWorkloads:
                 workload=name,
                 probability=float(chances[place]),
                 score=float(weighed.scores[place]),
-                load=float(np.exp(weighed.shifts[place])),
+                load=float(np.exp(np.clip(weighed.shifts[place], -_FARTHEST, _FARTHEST))),
                 distance=float(weighed.distances[place]),
                 shared_metrics=int(weighed.shared[place]),
             )

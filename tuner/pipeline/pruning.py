@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from tuner.pipeline.arrays import Array, Places
 
@@ -30,7 +31,11 @@ MISSING = 0.5
 
 _CLIP = 5.0  # standard deviations: one wild window shall not make a factor
 _MAD_TO_SD = 1.4826
+_SAME = 1e-9  # of the largest value: what differs by no more is constant
+_OFFSET = 1e-3  # of a metric's median size: tells 0 from little
+_LEAST = 5e-324  # the least float above 0
 _SHUFFLES = 20
+_DIGITS = 6  # of loadings; k-means tells no more of them apart
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -138,11 +143,13 @@ def prune(metrics: Mapping[str, Sequence[float]], *, seed: int = 0) -> Pruning:
     if len(names) < 2 or count < LEAST_WINDOWS:
         return _alone(names, dropped, count)
     table = np.column_stack(list(columns.values()))
-    factors = _factors(table, rng)
-    if not factors:
-        return _alone(names, dropped, count)
-    loadings = _loadings(table, factors, rng)
-    labels, silhouette = _partition(loadings, rng)
+    # Tables are small: several threads spend ten times what one does on waiting for each other.
+    with threadpool_limits(1):
+        factors = _factors(table, rng)
+        if not factors:
+            return _alone(names, dropped, count)
+        loadings = _loadings(table, factors, rng)
+        labels, silhouette = _partition(loadings, rng)
     clusters = [
         _cluster(names, loadings, np.flatnonzero(labels == label)) for label in np.unique(labels)
     ]
@@ -171,8 +178,9 @@ def _says_nothing(column: Array) -> str:
     finite = column[np.isfinite(column)]
     if len(finite) < (1.0 - MISSING) * len(column) or not len(finite):
         return f"read in {len(finite)} of {len(column)} windows only"
-    if np.ptp(finite) <= 1e-9 * np.abs(finite).max():
-        return f"constant at {finite[0]:g}"
+    largest = float(np.abs(finite).max())
+    if not largest or np.ptp(finite / largest) <= _SAME:
+        return f"constant at {finite[0] + 0.0:g}"  # without the sign of a zero
     return ""
 
 
@@ -184,12 +192,15 @@ def _standardised(column: Array) -> Array:
     """
     finite = np.isfinite(column)
     values = column[finite]
+    # In units of the largest, for the sum of two of the largest floats is none.
+    values = values / np.abs(values).max()
     if (values >= 0.0).all():
-        values = np.log(values + 1e-3 * np.median(values[values > 0.0]))
+        offset = np.log(np.median(values[values > 0.0])) + np.log(_OFFSET)
+        values = np.logaddexp(np.log(np.maximum(values, _LEAST)), offset)
     centred = values - np.median(values)
     scale = _MAD_TO_SD * float(np.median(np.abs(centred))) or float(centred.std())
     result = np.zeros(len(column))
-    result[finite] = np.clip(centred / scale, -_CLIP, _CLIP)
+    result[finite] = np.clip(centred, -_CLIP * scale, _CLIP * scale) / scale
     return result
 
 
@@ -230,7 +241,7 @@ def _partition(loadings: Array, rng: np.random.Generator) -> tuple[Places, float
     from sklearn.metrics import silhouette_score
 
     seed = int(rng.integers(2**31))
-    distinct = len(np.unique(loadings.round(12), axis=0))
+    distinct = len(np.unique(loadings.round(_DIGITS), axis=0))
     best, labels = -1.0, np.zeros(len(loadings), int)
     most = min(MAXIMUM_CLUSTERS, distinct, len(loadings) - 1)
     for count in range(max(2, min(loadings.shape[1], most)), most + 1):
@@ -246,6 +257,8 @@ def _partition(loadings: Array, rng: np.random.Generator) -> tuple[Places, float
 def _cluster(names: Sequence[str], loadings: Array, members: Places) -> Cluster:
     centre = loadings[members].mean(axis=0)
     distance = np.linalg.norm(loadings[members] - centre, axis=1)
+    # The two of a pair are equally near, and copies are: the first by name, not by the last digit.
+    distance = distance.round(_DIGITS)
     return Cluster(
         representative=names[members[int(distance.argmin())]],
         members=tuple(names[place] for place in members.tolist()),

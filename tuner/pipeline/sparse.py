@@ -54,7 +54,7 @@ NOISE_DEGREES = 2.0
 """Weight of the noise that is known from repeats: little, for what the model cannot follow adds
 to it."""
 
-WORDS = "sums of functions of single knobs and pairs, most of them zero"
+WORDS = "a model in which few knobs, alone or in pairs, do anything"
 
 
 def fit_sparse(encoder: SpaceEncoder, trials: Trials, rng: np.random.Generator) -> Fitted:

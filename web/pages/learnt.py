@@ -15,6 +15,9 @@ from web.pages.bars import Bar, gain_bars, share_bars
 
 SHOWN_WORKLOADS = 8
 
+ENDED = "None: the session ended with nothing to tell it from, or no worker has run since."
+"""A worker makes up for what is missing of sessions that people ended."""
+
 Drawn = Sequence[tuple[Mapping[str, Any], Bar]]
 
 
@@ -43,6 +46,8 @@ def learnt(session: Session, knowledge: Mapping[str, Any]) -> Learnt:
     """Arrange a report's `knowledge`."""
     explanation, ranking = knowledge["explanation"], knowledge["ranking"]
     causes = explanation["contributions"] if explanation else []
+    # Where nothing can be told of any change, the explanation says so in words.
+    causes = causes if any(one["gain"]["value"] for one in causes) else []
     knobs = ranking["knobs"] if ranking else []
     # Where nothing can be told of any knob the reason says so, and bars from 0 to 1 say nothing.
     knobs = knobs if any(one["share"]["value"] > 0.0 for one in knobs) else []
@@ -74,13 +79,13 @@ def _workloads(mapping: Mapping[str, Any] | None) -> list[dict[str, Any]]:
 
 def _no_explanation(session: Session) -> str:
     if session.state.ended:
-        return "The session ended before one was worked out."
+        return ENDED
     return "Comes together with the ranking of the knobs, for the configuration that leads then."
 
 
 def _no_ranking(session: Session) -> str:
     if session.state.ended:
-        return "The session ended before the knobs were ranked."
+        return ENDED
     return (
         f"Comes once {FIRST_RANKING} trials have ended; then again whenever there are a third "
         "more, and when the search ends."

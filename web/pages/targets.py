@@ -1,10 +1,11 @@
-"""Targets: the list, and one target with its knobs, agent, sessions and events."""
+"""Targets: the list, and one target with its knobs, metrics, agent, sessions and events."""
 
 from __future__ import annotations
 
 from flask import Blueprint, render_template, request
 
 from knowledge_base.records import Target
+from tuner.learning import pruned_metrics
 from web.pages.login import require_access
 from web.pages.overview import agent_line, session_lines
 from web.pages.paging import PageLinks, page_number
@@ -41,6 +42,7 @@ def show_target(name: str) -> str:
         target=target,
         agent=_agent(target),
         sessions=session_lines(store, sessions.items),
+        pruning=pruned_metrics(store, target.kind) if target.kind else None,
         events=store.events.list(target_id=target.id, limit=SHOWN_EVENTS, newest_first=True),
     )
 
