@@ -1,7 +1,7 @@
 """The form of an exported history: JSON Lines, one row a line, told from every table in turn.
 
 ```
-{"format": "lontra-history", "version": 1, "schema": "0001"}
+{"format": "lontra-history", "version": 1, "schema": "0002"}
 {"table": "targets", "row": {"id": 1, "name": "orders-db", ...}}
 ...
 {"end": true, "rows": 1234}

@@ -115,9 +115,10 @@ class Agent:
 
 @dataclass(frozen=True, kw_only=True)
 class NewSession:
-    """What is fixed when a session begins. `objective`: `Objective.to_dict()`; `budget`:
-    trials, wall_seconds, gain_floor, confirm_pairs, margin, ...; `workload`:
-    `{"name": ..., "parameters": {...}}`."""
+    """What is fixed when a session begins. `objective`: `Objective.to_dict()`, the first of
+    `objectives`, which are this one alone where they are not given; `limits`: what else is to be
+    kept, as `tuner.limits.SessionLimit.to_dict()` has it; `budget`: trials, wall_seconds,
+    gain_floor, confirm_pairs, margin, ...; `workload`: `{"name": ..., "parameters": {...}}`."""
 
     target_id: int
     objective: Mapping[str, Any]
@@ -131,6 +132,12 @@ class NewSession:
     versions: Mapping[str, str] = field(default_factory=dict)
     actor: str = ""
     mode: str = "offline"
+    objectives: tuple[Mapping[str, Any], ...] = ()
+    limits: tuple[Mapping[str, Any], ...] = ()
+
+    def __post_init__(self) -> None:
+        if not self.objectives:
+            object.__setattr__(self, "objectives", (self.objective,))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -165,6 +165,8 @@ class SessionRow(Base):
     workload_id: Mapped[int] = mapped_column(ForeignKey("workloads.id"), index=True)
     mode: Mapped[str]
     objective: Mapped[Json]
+    objectives: Mapped[JsonList]
+    limits: Mapped[JsonList]
     recommender: Mapped[str]
     recommender_options: Mapped[Json]
     seed: Mapped[int]

@@ -52,6 +52,7 @@ class Ring:
                     told.add(trial.number)
                     on_trial(trial)
             if session.state.ended:
+                self.worker.step()  # where a person ended it, what it taught is worked out now
                 return session
             activity = self.agent.step()
             if not moved and not activity.worked:

@@ -36,7 +36,20 @@ def trial_line(trial: Mapping[str, Any], report: Report) -> str:
     ratio = improvement(report, trial["value"]) if trial["fidelity"] == 1.0 else None
     times = f"{ratio:6.2f}x" if ratio is not None else "       "
     value = f"{number(trial['value']):>9} {report['objective']['unit']}".rstrip()
+    for objective in report["objectives"][1:]:
+        value += f", {_with_unit(trial['measured'][objective['name']], objective)}"
+    if trial["breaks"]:
+        return f"{head}  {value}  {times}  BREAKS {_broken(trial, report)}"
     return f"{head}  {value}  {times}  {_shorten(trial['reason'], 60)}"
+
+
+def _broken(trial: Mapping[str, Any], report: Report) -> str:
+    """The limits that a trial broke, with what was measured."""
+    return ", ".join(
+        f"{limit['text']} with {_with_unit(trial['measured'][limit['name']], limit)}"
+        for limit in report["limits"]
+        if limit["text"] in trial["breaks"]
+    )
 
 
 def improvement(report: Report, value: float | None) -> float | None:
@@ -50,17 +63,19 @@ def improvement(report: Report, value: float | None) -> float | None:
 
 def report_text(report: Report) -> str:
     """The whole report as a reader wants it: the answer first, then what it rests on."""
-    sections = (_answer, _changes, _learnt, _lines, _evidence)
+    sections = (_answer, _limits, _changes, _front, _learnt, _lines, _evidence)
     return "\n".join(line for section in sections for line in section(report))
 
 
 def _answer(report: Report) -> list[str]:
     objective = report["objective"]
     direction = "more is better" if objective["direction"] == "max" else "less is better"
+    further = [one["name"] for one in report["objectives"][1:]]
     lines = [
         "",
         f"Session {report['session']}: {report['target']}, objective {objective['name']} "
-        f"({', '.join(filter(None, [objective['unit'], direction]))})",
+        f"({', '.join(filter(None, [objective['unit'], direction]))})"
+        + (f", beside it {' and '.join(further)}" if further else ""),
     ]
     confirmation = report["confirmation"]
     lines += ["", *textwrap.wrap(_outcome(report), WIDTH)]
@@ -86,8 +101,59 @@ def _with_unit(value: float | None, objective: Mapping[str, Any]) -> str:
     return f"{number(value)} {objective['unit']}".rstrip()
 
 
+def _limits(report: Report) -> list[str]:
+    """Each limit with what the baseline and the incumbent have."""
+    rows = [
+        (
+            limit["text"],
+            f"baseline {_kept(limit, 'baseline')}",
+            f"incumbent {_kept(limit, 'incumbent')}" if report["incumbent"] else "",
+        )
+        for limit in report["limits"]
+    ]
+    return ["Limits:", *table(rows), ""] if rows else []
+
+
+def _kept(limit: Mapping[str, Any], whose: str) -> str:
+    reading = limit[whose]
+    if reading is None:
+        return "not measured"
+    words = _with_unit(reading["value"], limit)
+    if reading["ci95"]:
+        words += f" ({number(reading['ci95'][0])} to {number(reading['ci95'][1])})"
+    return words if reading["kept"] else f"{words}, BROKEN"
+
+
+def _front(report: Report) -> list[str]:
+    """What several objectives leave to choose from."""
+    front = report["front"]
+    if front is None:
+        return []
+    if not front["points"]:
+        return ["Front: nothing within the limits was measured for every objective.", ""]
+    objectives = report["objectives"]
+    rows = [
+        (
+            f"trial {point['trial']}",
+            *(_with_unit(point["values"][one["name"]], one) for one in objectives),
+            "baseline" if point["is_baseline"] else "incumbent" if point["is_incumbent"] else "",
+        )
+        for point in front["points"]
+    ]
+    names = ", ".join(one["name"] for one in objectives)
+    title = f"Front: none of these is beaten in all of {names}; hypervolume"
+    return [f"{title} {number(front['hypervolume'])}.", *table(rows), ""]
+
+
 def _changes(report: Report) -> list[str]:
     incumbent = report["incumbent"]
+    nearest = report["least_breaking"]
+    if incumbent is None and nearest is not None:
+        trial = f"Trial {nearest['number']} breaks the limits the least"
+        knobs = ", ".join(f"{knob}={value}" for knob, value in nearest["configuration"].items())
+        return [*textwrap.wrap(f"{trial} ({_broken(nearest, report)}): {knobs}", WIDTH), ""]
+    if incumbent is None and any(trial["value"] is not None for trial in report["trials"][1:]):
+        return ["No configuration is named in the baseline's place.", ""]
     if incumbent is None:
         return ["No configuration but the baseline was measured.", ""]
     expected = _expected(report)

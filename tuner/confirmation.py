@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from scipy import stats
@@ -18,12 +18,14 @@ from scipy import stats
 from knowledge_base.records import Window
 from targets.metrics import Objective
 from targets.protocol import BASELINE_ARM, CANDIDATE_ARM
+from tuner.keeping import Check
 
 CONFIDENCE = 0.95
 MINIMUM_PAIRS = 12
 ABBA = (BASELINE_ARM, CANDIDATE_ARM, CANDIDATE_ARM, BASELINE_ARM)
 BAAB = (CANDIDATE_ARM, BASELINE_ARM, BASELINE_ARM, CANDIDATE_ARM)
 PAIRS_PER_BLOCK = 2
+BETTER = "better"
 
 
 def block_sequence(block: int) -> tuple[str, ...]:
@@ -63,7 +65,9 @@ class Confirmation:
     """What the pairs say. `ratio` is their geometric mean; `low`..`high` its 95 % interval.
 
     Ratio above 1 always means better. All are None when there are no pairs, or one of which no
-    ratio can be taken; the interval is None for a single pair.
+    ratio can be taken; the interval is None for a single pair. `finding` is the verdict in a
+    sentence, `advice` what follows for who keeps to the baseline, `checks` whether the session's
+    limits were kept in the same windows.
     """
 
     ratio: float | None
@@ -71,7 +75,32 @@ class Confirmation:
     high: float | None
     pairs: int
     verdict: str
-    words: str
+    finding: str
+    advice: str = ""
+    checks: tuple[Check, ...] = ()
+
+    @property
+    def mends(self) -> bool:
+        """Whether every limit is kept, and one of them is surely broken by the baseline."""
+        kept = not any(check.incumbent.broken for check in self.checks)
+        return kept and self.pairs >= MINIMUM_PAIRS and any(check.mends for check in self.checks)
+
+    @property
+    def recommended(self) -> bool:
+        """Whether the candidate is to be run: it is better within the limits, or keeps one that the
+        baseline breaks."""
+        kept = not any(check.incumbent.broken for check in self.checks)
+        return kept and (self.verdict == BETTER or self.mends)
+
+    @property
+    def words(self) -> str:
+        """All of it in plain language."""
+        advice = self.advice
+        if self.mends:
+            advice = "Run it for the sake of the limits." if self.verdict != BETTER else ""
+        elif self.verdict == BETTER and not self.recommended:
+            advice = "Keep the baseline."
+        return " ".join(filter(None, [self.finding, *(one.words for one in self.checks), advice]))
 
     def to_dict(self) -> dict[str, Any]:
         """The report's form."""
@@ -81,11 +110,17 @@ class Confirmation:
             "pairs": self.pairs,
             "verdict": self.verdict,
             "words": self.words,
+            "recommended": self.recommended,
+            "limits": [check.to_dict() for check in self.checks],
         }
 
 
 def confirm(
-    ratios: Sequence[float | None], *, margin: float, pair_seconds: float = 0.0
+    ratios: Sequence[float | None],
+    *,
+    margin: float,
+    pair_seconds: float = 0.0,
+    checks: tuple[Check, ...] = (),
 ) -> Confirmation:
     """The verdict on a set of paired ratios.
 
@@ -93,6 +128,7 @@ def confirm(
         ratios: as `pair_ratios` gives them; above 1 means the candidate is better.
         margin: the relative difference the user cares about, e.g. 0.02.
         pair_seconds: what one more pair costs, for saying what it would take to know.
+        checks: the limits in those windows.
 
     Returns:
         *no gain found* (interval inside the margin around 1), *better* (interval above 1),
@@ -101,7 +137,7 @@ def confirm(
     pairs = len(ratios)
     logs = [math.log(ratio) for ratio in ratios if ratio is not None]
     if not pairs or len(logs) < pairs:
-        return _no_ratio(pairs, pairs - len(logs))
+        return replace(_no_ratio(pairs, pairs - len(logs)), checks=checks)
     mean = math.fsum(logs) / pairs
     if pairs == 1:
         return Confirmation(
@@ -110,8 +146,10 @@ def confirm(
             high=None,
             pairs=1,
             verdict="undecided",
-            words=f"Undecided: one pair says {_times(math.exp(mean))}, but one pair has no spread. "
-            "Keep the baseline until more is known.",
+            finding=f"Undecided: one pair says {_times(math.exp(mean))}, but one pair has no "
+            "spread.",
+            advice="Keep the baseline until more is known.",
+            checks=checks,
         )
     deviation = math.sqrt(math.fsum((log - mean) ** 2 for log in logs) / (pairs - 1))
     half = float(stats.t.ppf((1 + CONFIDENCE) / 2, pairs - 1)) * deviation / math.sqrt(pairs)
@@ -123,13 +161,20 @@ def confirm(
     measured = (
         f"{_times(math.exp(mean))} (95 % interval {low:.3f} to {high:.3f}, {pairs} paired windows)"
     )
-    verdict, words = _verdict(low, high, measured, pairs=pairs, margin=margin, cost=cost)
+    verdict, finding, advice = _verdict(low, high, measured, pairs=pairs, margin=margin, cost=cost)
     return Confirmation(
-        ratio=math.exp(mean), low=low, high=high, pairs=pairs, verdict=verdict, words=words
+        ratio=math.exp(mean),
+        low=low,
+        high=high,
+        pairs=pairs,
+        verdict=verdict,
+        finding=finding,
+        advice=advice,
+        checks=checks,
     )
 
 
-def nothing_to_confirm(why: str) -> Confirmation:
+def nothing_to_confirm(why: str, *, advice: str = "Keep the baseline.") -> Confirmation:
     """The verdict of a session that has no candidate to compare with its baseline."""
     return Confirmation(
         ratio=None,
@@ -137,50 +182,54 @@ def nothing_to_confirm(why: str) -> Confirmation:
         high=None,
         pairs=0,
         verdict="no gain found",
-        words=f"No gain found: {why}. Keep the baseline.",
+        finding=f"No gain found: {why}.",
+        advice=advice,
     )
 
 
 def _no_ratio(pairs: int, without: int) -> Confirmation:
-    why = (
-        f"{without} of {pairs} pairs hold a value of zero or below, of which no ratio can be "
-        "taken. Tune for an objective that is always positive"
-        if pairs
-        else "no pair of windows was measured. Keep the baseline"
-    )
+    why, advice = "no pair of windows was measured", "Keep the baseline."
+    if pairs:
+        why = f"{without} of {pairs} pairs hold a value of zero or below, of which no ratio can be "
+        why += "taken"
+        advice = "Tune for an objective that is always positive."
     return Confirmation(
         ratio=None,
         low=None,
         high=None,
         pairs=pairs,
         verdict="undecided",
-        words=f"Undecided: {why}.",
+        finding=f"Undecided: {why}.",
+        advice=advice,
     )
 
 
 def _verdict(
     low: float, high: float, measured: str, *, pairs: int, margin: float, cost: str
-) -> tuple[str, str]:
+) -> tuple[str, str, str]:
+    """The verdict, the finding and the advice."""
+    until_then = "Keep the baseline until then."
     if pairs < MINIMUM_PAIRS:
         return (
             "undecided",
             f"Undecided: {measured} rests on fewer than {MINIMUM_PAIRS} pairs, the least for a "
-            "verdict. Keep the baseline until then.",
+            "verdict.",
+            until_then,
         )
     if 1 / (1 + margin) <= low and high <= 1 + margin:
         return (
             "no gain found",
-            f"No gain found: {measured} lies within the {margin:.1%} you care about. "
+            f"No gain found: {measured} lies within the {margin:.1%} you care about.",
             "Keep the baseline.",
         )
     if low > 1:
-        return "better", f"Better: {measured}."
+        return BETTER, f"Better: {measured}.", ""
     if high < 1:
-        return "worse", f"Worse than the baseline: {measured}. Keep the baseline."
+        return "worse", f"Worse than the baseline: {measured}.", "Keep the baseline."
     return (
         "undecided",
-        f"Undecided: {measured} is too wide to tell from no effect. To know, {cost} are needed. "
-        "Keep the baseline until then.",
+        f"Undecided: {measured} is too wide to tell from no effect. To know, {cost} are needed.",
+        until_then,
     )
 
 

@@ -1,8 +1,9 @@
 """What the measurements so far say: the incumbent, who else may be as good, and what is left.
 
 `incumbent` names by the pessimistic bound of an estimate, so that one lucky window does not win
-over a configuration that was measured five times. `finalists` are worth measuring again before a
-winner is named. `expected_further_gain` is for stopping when more search would not pay.
+over a configuration that was measured five times; by the same token it prefers what keeps its
+limits at the pessimistic end to what does so by a hair. `finalists` are worth measuring again
+before a winner is named. `expected_further_gain` is for stopping when more search would not pay.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
 from threadpoolctl import threadpool_limits
 
 from targets.errors import Rejected
@@ -18,7 +21,7 @@ from targets.knobs import Value
 from targets.metrics import Direction
 from tuner.aims import parts_of
 from tuner.errors import SpaceExhausted
-from tuner.history import History, Outcome
+from tuner.history import CostScale, History, Outcome
 from tuner.noise import shrink
 from tuner.pareto import Costs, knee, nondominated
 from tuner.recommenders.base import Observation, Problem
@@ -27,6 +30,8 @@ from tuner.space import Rows
 from tuner.surrogates.acceptability import Acceptability
 from tuner.surrogates.base import Vector
 from tuner.surrogates.fitting import fit_gaussian_process
+
+CONFIDENCE = 0.95
 
 BOUND_SDS = 1.645
 """One-sided 95 %: the configuration is better than its bound with that probability."""
@@ -74,9 +79,10 @@ def incumbent(
 ) -> Estimate | None:
     """The configuration with the best pessimistic bound; None when none was measured.
 
-    A configuration that failed, broke a limit or moved a pin is not eligible. Of several objectives
-    it is the balanced one on the front (`tuner.pareto.knee`), whichever comes first: to put one
-    above the others, set limits on these.
+    A configuration that failed, broke a limit or moved a pin is not eligible; nor, where others
+    keep the limits at the pessimistic end of what they bound, one that does so by its mean alone.
+    Of several objectives it is the balanced one on the front (`tuner.pareto.knee`), whichever comes
+    first: to put one above the others, set limits on these.
 
     Args:
         exclude: keys (`KnobSpace.key`) not to name, such as the baseline's.
@@ -84,7 +90,7 @@ def incumbent(
     if len(problem.objectives) > 1:
         found, bounds = _beside(problem, observations, exclude)
         return found[knee(bounds)] if found else None
-    estimates = _estimates(History.of(problem, observations), exclude)
+    estimates = _named(History.of(problem, observations), exclude)
     better = problem.objective.better
     best: Estimate | None = None
     for estimate in estimates:
@@ -94,15 +100,23 @@ def incumbent(
 
 
 def front(
-    problem: Problem, observations: Sequence[Observation], *, exclude: Collection[str] = ()
+    problem: Problem,
+    observations: Sequence[Observation],
+    *,
+    exclude: Collection[str] = (),
+    modelled: bool = True,
 ) -> list[Estimate]:
     """The Pareto set: those that none of the others beats in one objective without being beaten in
     another, by their pessimistic bounds, the best in the first objective first.
 
     Eligible are the same as for `incumbent`, where they were measured for every objective. With one
     objective it is what is named.
+
+    Args:
+        exclude: keys (`KnobSpace.key`) to leave out.
+        modelled: False to go by each one's own windows, under noise too: no model is fitted.
     """
-    found, bounds = _beside(problem, observations, exclude)
+    found, bounds = _beside(problem, observations, exclude, modelled=modelled)
     if not found:
         return []
     kept = np.flatnonzero(nondominated(bounds))
@@ -110,11 +124,16 @@ def front(
 
 
 def _beside(
-    problem: Problem, observations: Sequence[Observation], exclude: Collection[str]
+    problem: Problem,
+    observations: Sequence[Observation],
+    exclude: Collection[str],
+    *,
+    modelled: bool = True,
 ) -> tuple[list[Estimate], Costs]:
     """What is believed of each that is eligible, and (n, n_objectives) its bounds as costs."""
     parts = parts_of(History.of(problem, observations))
-    beside = list(zip(*(_estimates(part, exclude) for part in parts), strict=True))
+    named = [_named(part, exclude, modelled=modelled) for part in parts]
+    beside = list(zip(*named, strict=True))
     bounds = [
         [part.scale.cost(one.bound) for part, one in zip(parts, ones, strict=True)]
         for ones in beside
@@ -143,8 +162,8 @@ def finalists(
 ) -> list[Estimate]:
     """Up to `count` configurations worth measuring again, the best posterior mean first.
 
-    By the mean, not by the bound: what was measured once must get its second chance. Eligible are
-    the same as for `incumbent`; of several objectives the first counts.
+    By the mean, not by the bound: what was measured once must get its second chance, also where it
+    is not sure that it keeps the limits. Of several objectives the first counts.
     """
     estimates = _estimates(History.of(problem, observations), exclude)
     sign = 1.0 if problem.objective.direction is Direction.MINIMISE else -1.0
@@ -204,37 +223,79 @@ def _unmeasured(history: History, rng: np.random.Generator) -> Rows:
     return likely
 
 
+def _named(history: History, exclude: Collection[str], *, modelled: bool = True) -> list[Estimate]:
+    """What is believed of those that may be named, in the order first measured."""
+    eligible = _eligible(history, exclude)
+    keeping = eligible & _surely_kept(history)
+    return _of(history, keeping if keeping.any() else eligible, modelled=modelled)
+
+
 def _estimates(history: History, exclude: Collection[str]) -> list[Estimate]:
     """What is believed of every eligible configuration, in the order first measured."""
-    if not history.measured:
+    return _of(history, _eligible(history, exclude))
+
+
+def _of(history: History, chosen: NDArray[np.bool_], *, modelled: bool = True) -> list[Estimate]:
+    if not chosen.any():
         return []
-    means, sds = _believed(history)
+    means, sds = _believed(history, modelled=modelled)
     return [
-        _estimate(history, one, mean=mean, sd=sd)
-        for one, mean, sd in zip(history.measured, means.tolist(), sds.tolist(), strict=True)
-        if one.acceptable and _eligible(history, one, exclude)
+        _estimate(history, history.measured[place], mean=float(means[place]), sd=float(sds[place]))
+        for place in np.flatnonzero(chosen).tolist()
     ]
 
 
-def _believed(history: History) -> tuple[Vector, Vector]:
+def _surely_kept(history: History) -> NDArray[np.bool_]:
+    """(n,): which of the measured configurations keep every limit at the pessimistic end.
+
+    That is one-sided 95 % of Student's t on each quantity's own axis, its scatter pooled over all
+    configurations that have repeats; where none has, the mean is all there is to go by.
+    """
+    kept = np.ones(len(history.measured), bool)
+    for place, limit in enumerate(history.problem.limits):
+        windows = [np.array(one.limit_windows[place], float) for one in history.measured]
+        scale = CostScale.of(np.concatenate([*windows, [limit.bound]]), limit.direction)
+        costs = [scale.costs(values) for values in windows]
+        repeated = [group for group in costs if len(group) > 1]
+        degrees = sum(len(group) - 1 for group in repeated)
+        margin = 0.0
+        if degrees:
+            squares = sum(float(((group - group.mean()) ** 2).sum()) for group in repeated)
+            margin = float(stats.t.ppf(CONFIDENCE, degrees)) * float(np.sqrt(squares / degrees))
+        bound = scale.cost(limit.bound)
+        ends = [
+            group.mean() + margin / len(group) ** 0.5 if len(group) else np.nan for group in costs
+        ]
+        kept &= np.array(ends, float) <= bound
+    return kept
+
+
+def _believed(history: History, *, modelled: bool) -> tuple[Vector, Vector]:
     """(n,), (n,): mean and standard deviation of every measured configuration's cost.
 
     Under noise that was seen, a model's: its neighbours vouch for a configuration, or do not.
     """
     noisy = history.noise.sd > 0.0 and history.noise.degrees > 0
-    if not noisy or len(history.measured) < LEAST_MODELLED:
+    if not modelled or not noisy or len(history.measured) < LEAST_MODELLED:
         return shrink(history.costs, history.counts, history.noise)
     with threadpool_limits(1):
         return fit_gaussian_process(history).predict(history.rows)
 
 
-def _eligible(history: History, outcome: Outcome, exclude: Collection[str]) -> bool:
+def _eligible(history: History, exclude: Collection[str]) -> NDArray[np.bool_]:
+    """(n,): which of the measured configurations are acceptable, not excluded, and may be applied.
+
+    A baseline may have been found outside its owner's bounds.
+    """
     space = history.problem.space
-    try:
-        return space.key(outcome.configuration) not in exclude
-    except Rejected:
-        # Measured as found, such as a baseline outside its owner's bounds: never one to apply.
-        return False
+
+    def applicable(outcome: Outcome) -> bool:
+        try:
+            return space.key(outcome.configuration) not in exclude
+        except Rejected:
+            return False
+
+    return np.array([one.acceptable and applicable(one) for one in history.measured], bool)
 
 
 def _estimate(history: History, outcome: Outcome, *, mean: float, sd: float) -> Estimate:

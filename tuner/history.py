@@ -53,7 +53,7 @@ class CostScale:
             return cls(direction=direction, logarithmic=True)
         largest = float(np.abs(values).max())
         ordinary = largest == 0.0 or ORDINARY[0] < largest < ORDINARY[1]
-        unit = 1.0 if ordinary else 2.0 ** math.floor(math.log2(largest))
+        unit = 1.0 if ordinary else math.ldexp(1.0, math.frexp(largest)[1] - 1)
         return cls(direction=direction, logarithmic=False, unit=unit)
 
     def costs(self, values: NDArray[np.float64]) -> NDArray[np.float64]:

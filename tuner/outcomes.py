@@ -24,8 +24,8 @@ class Outcome:
 
     `values` are the first objective's, `objectives` each one's where there are several, in the
     problem's order. `failures` counts only those the configuration is to blame for. `over_limit`:
-    a problem's limit was broken while measured. `limited`: for each limit the mean of what it
-    bounds, NaN where that was not measured.
+    a problem's limit was broken while measured. `limit_windows`: for each limit the windows of what
+    it bounds, none where that was not measured.
 
     All that but the failures was seen in full windows. `shorter` are the outcomes of windows of
     less, by their fidelity.
@@ -37,13 +37,18 @@ class Outcome:
     over_limit: bool
     numbers: tuple[int, ...]
     objectives: tuple[tuple[float, ...], ...] = ()
-    limited: tuple[float, ...] = ()
+    limit_windows: tuple[tuple[float, ...], ...] = ()
     shorter: Mapping[float, Outcome] = field(default_factory=dict)
 
     @cached_property
     def key(self) -> str:
         """Its `SpaceEncoder.key`."""
         return json.dumps(self.configuration)
+
+    @cached_property
+    def limited(self) -> tuple[float, ...]:
+        """For each limit the mean of what it bounds, NaN where that was not measured."""
+        return tuple(map(_mean, self.limit_windows))
 
     @property
     def acceptable(self) -> bool:
@@ -70,7 +75,7 @@ class Outcome:
             over_limit=False,
             numbers=(),
             objectives=((),) * len(self.objectives),
-            limited=(math.nan,) * len(self.limited),
+            limit_windows=((),) * len(self.limit_windows),
         )
         return self.shorter.get(fidelity, unseen)
 
@@ -162,7 +167,7 @@ class Grouping:
             over_limit=any(_breaks(limit, one) for limit in self.problem.limits for one in group),
             numbers=tuple(one.number for one in group),
             objectives=(values, *(_seen(one.name, group) for one in further)) if further else (),
-            limited=tuple(_mean(_seen(limit.name, group)) for limit in self.problem.limits),
+            limit_windows=tuple(_seen(limit.name, group) for limit in self.problem.limits),
         )
 
 

@@ -24,15 +24,18 @@ from knowledge_base.records import (
     TrialState,
 )
 from targets.protocol import CANDIDATE_ARM
-from tuner.confirmation import (
-    PAIRS_PER_BLOCK,
-    Confirmation,
-    block_sequence,
-    confirm,
-    nothing_to_confirm,
-    pair_ratios,
+from tuner.confirmation import PAIRS_PER_BLOCK, block_sequence, nothing_to_confirm
+from tuner.errors import InvalidSession
+from tuner.limits import SessionLimit
+from tuner.naming import (
+    candidate,
+    confirmation,
+    confirming,
+    incumbent_trial,
+    least_breaking,
+    recommended,
+    turned_down,
 )
-from tuner.estimate import incumbent
 from tuner.recommenders.base import SuggestionKind
 from tuner.view import (
     CONFIRM_TASK,
@@ -46,6 +49,7 @@ from tuner.view import (
 
 BASELINE_WINDOWS = 3  # the least that gives a spread; what noise is first estimated from
 ATTEMPTS = 5  # how often a harness fault is forgiven in a row before the session gives up
+MOST_CANDIDATES = 5  # how many are confirmed one after the other, each broken by a limit or failing
 RUN_TIME_FACTOR = 20  # a window may take this many times its nominal length, plus the grace
 GRACE_SECONDS = 60.0
 SEEDS_APART = 100  # more than a trial has windows, so that no two trials share work by chance
@@ -78,6 +82,7 @@ class Move:
     reason: str
     incumbent_trial_id: int | None = None
     verdict: Mapping[str, Any] | None = None
+    limits: Sequence[Mapping[str, Any]] | None = None
 
 
 @dataclass(frozen=True)
@@ -119,7 +124,7 @@ def plan(view: SessionView, now: datetime, *, further_gain: float | None = None)
 
 def _baseline(view: SessionView) -> Step:
     if view.baseline_trial is not None:
-        return Move(SessionPhase.SEARCH, "the baseline is measured")
+        return _begin_search(view, view.baseline_trial)
     attempts = [trial for trial in view.of_task(SEARCH_TASK) if is_baseline(trial)]
     if not _to_be_tried(attempts):
         return End(
@@ -127,7 +132,7 @@ def _baseline(view: SessionView) -> Step:
             f"the baseline cannot be measured ({attempts[-1].failure}: {attempts[-1].message}): "
             "mend the target or the workload, then start a new session",
         )
-    windows = 1 if view.objective.deterministic else BASELINE_WINDOWS
+    windows = 1 if view.deterministic else BASELINE_WINDOWS
     return Add(
         new_trial(
             view,
@@ -146,6 +151,31 @@ def _baseline(view: SessionView) -> Step:
     )
 
 
+def _begin_search(view: SessionView, baseline: Trial) -> Step:
+    """The bounds that are relative to the baseline are known from here on, and stay."""
+    try:
+        limits = [limit.resolved(view.value(baseline, limit.name)) for limit in view.limits]
+    except InvalidSession as error:
+        return End(SessionState.FAILED, str(error))
+    stored = [limit.to_dict() for limit in limits]
+    why = "the baseline is measured"
+    if broken := _broken(replace(view, session=replace(view.session, limits=tuple(stored)))):
+        why += f"; it breaks {broken}"
+    return Move(SessionPhase.SEARCH, why, limits=stored if view.limits else None)
+
+
+def _broken(view: SessionView) -> str:
+    """What the baseline breaks, with its values; empty where it keeps every limit."""
+    baseline = view.baseline_trial
+    if baseline is None:
+        return ""
+    return ", ".join(_with_value(view, baseline, limit) for limit in view.broken_by(baseline))
+
+
+def _with_value(view: SessionView, trial: Trial, limit: SessionLimit) -> str:
+    return f"{limit.text} with {limit.amount(view.value(trial, limit.name))}"
+
+
 def _search(view: SessionView, now: datetime, further_gain: float | None) -> Step:
     budget = view.session.budget
     left = int(budget["trials"]) - view.spent
@@ -160,6 +190,9 @@ def conclude_search(view: SessionView, why: str) -> Step:
     best = candidate(view)
     if best is not None:
         return Move(SessionPhase.CONFIRM, why, incumbent_trial_id=best.id)
+    nearest = least_breaking(view)
+    if nearest is not None:
+        return _none_keeps(view, f"{why}, and no configuration measured keeps the limits", nearest)
     if _given_up(view.search_trials):
         return End(
             SessionState.FAILED,
@@ -169,6 +202,26 @@ def conclude_search(view: SessionView, why: str) -> Step:
     tried = "no configuration tried could be measured" if view.search_trials else "none was tried"
     verdict = nothing_to_confirm(f"{why}, and {tried}")
     return Move(SessionPhase.REFERENCES, verdict.words, verdict=verdict.to_dict())
+
+
+def _none_keeps(view: SessionView, why: str, nearest: Trial) -> Step:
+    """The end of a session in which nothing else keeps the limits."""
+    broken = ", ".join(_with_value(view, nearest, limit) for limit in view.broken_by(nearest))
+    verdict = nothing_to_confirm(
+        f"{why}; trial {nearest.number} breaks them the least: {broken}", advice=_advice(view)
+    )
+    return Move(SessionPhase.REFERENCES, verdict.words, verdict=verdict.to_dict())
+
+
+def _advice(view: SessionView) -> str:
+    """What to do where there is nothing to run in the baseline's place."""
+    broken = _broken(view)
+    if not broken:
+        return "Keep the baseline."
+    return (
+        f"The baseline breaks its limits too ({broken}): move a limit, or let other knobs be "
+        "tuned; until then keep the baseline."
+    )
 
 
 def _stop_reason(
@@ -206,64 +259,13 @@ def remeasured(view: SessionView) -> int:
     so a few repeats buy more than as many new points.
     """
     trials = int(view.session.budget["trials"])
-    return 0 if view.objective.deterministic else trials // 6
-
-
-def candidate(view: SessionView) -> Trial | None:
-    """The search trial whose configuration the session would name now, never the baseline's.
-
-    Configurations that failed while being confirmed are out. Both are known by what was in force,
-    as the observations are, for a target may round what it is asked for.
-    """
-    key = view.space.key
-    failed = {
-        key(trial.configuration)
-        for trial in view.of_task(CONFIRM_TASK)
-        if trial.state is TrialState.FAILED and not spares_budget(trial)
-    }
-    out = {key(view.session.baseline)} | {
-        key(view.acting(trial))
-        for trial in view.of_task(SEARCH_TASK)
-        if is_baseline(trial) or key(trial.configuration) in failed
-    }
-    best = incumbent(view.problem, view.observations, exclude=out)
-    if best is None:
-        return None
-    return next(trial for trial in view.search_trials if trial.number in best.numbers)
-
-
-def confirmation(view: SessionView) -> Confirmation:
-    """What the paired windows of the present incumbent say so far."""
-    trials = {trial.id for trial in confirming(view) if trial.state is TrialState.COMPLETED}
-    windows = [window for window in view.windows if window.trial_id in trials]
-    ratios = pair_ratios(view.objective, windows)
-    seconds = sum(window.seconds for window in windows)
-    return confirm(
-        ratios,
-        margin=float(view.session.budget["margin"]),
-        pair_seconds=seconds / len(ratios) if ratios else 0.0,
-    )
-
-
-def confirming(view: SessionView) -> list[Trial]:
-    """The confirmation trials of the present incumbent."""
-    best = incumbent_trial(view)
-    if best is None:
-        return []
-    key = view.space.key(best.configuration)
-    return [t for t in view.of_task(CONFIRM_TASK) if view.space.key(t.configuration) == key]
-
-
-def incumbent_trial(view: SessionView) -> Trial | None:
-    """The trial that the session names as its incumbent; None before confirmation."""
-    wanted = view.session.incumbent_trial_id
-    return next((trial for trial in view.trials if trial.id == wanted), None)
+    return 0 if view.deterministic else trials // 6
 
 
 def _confirm(view: SessionView) -> Step:
     best = incumbent_trial(view)
     trials = confirming(view)
-    if best is None or any(t.state is TrialState.FAILED and not spares_budget(t) for t in trials):
+    if best is None:
         return _replace_incumbent(view)
     done = sum(trial.state is TrialState.COMPLETED for trial in trials)
     blocks = -(-int(view.session.budget["confirm_pairs"]) // PAIRS_PER_BLOCK)
@@ -272,12 +274,12 @@ def _confirm(view: SessionView) -> Step:
         return Move(SessionPhase.REFERENCES, verdict.words, verdict=verdict.to_dict())
     if _given_up(trials):
         so_far = confirmation(view)
-        words = (
-            f"{so_far.words} The confirmation was given up after {ATTEMPTS} faults of the harness "
-            f"in a row (last: {trials[-1].message})."
+        finding = (
+            f"{so_far.finding} The confirmation was given up after {ATTEMPTS} faults of the "
+            f"harness in a row (last: {trials[-1].message})."
         )
-        verdict = replace(so_far, words=words)
-        return Move(SessionPhase.REFERENCES, words, verdict=verdict.to_dict())
+        verdict = replace(so_far, finding=finding)
+        return Move(SessionPhase.REFERENCES, verdict.words, verdict=verdict.to_dict())
     return Add(
         new_trial(
             view,
@@ -297,13 +299,17 @@ def _confirm(view: SessionView) -> Step:
 
 
 def _replace_incumbent(view: SessionView) -> Step:
-    other = candidate(view)
+    down = list(turned_down(view).values())
+    other = candidate(view) if len(down) < MOST_CANDIDATES else None
     if other is None:
-        verdict = nothing_to_confirm("every candidate failed while being confirmed")
+        tried = "every candidate" if len(down) < MOST_CANDIDATES else f"each of {len(down)}"
+        verdict = nothing_to_confirm(
+            f"{tried} failed while being confirmed (the last: {down[-1]})", advice=_advice(view)
+        )
         return Move(SessionPhase.REFERENCES, verdict.words, verdict=verdict.to_dict())
     return Move(
         SessionPhase.CONFIRM,
-        "the incumbent failed while being confirmed; the next best takes its place",
+        f"the incumbent failed while being confirmed ({down[-1]}); the next best takes its place",
         incumbent_trial_id=other.id,
     )
 
@@ -314,8 +320,8 @@ def _references(view: SessionView) -> Step:
             new_trial(view, task=REFERENCES_TASK, configuration=view.session.baseline, sequence=())
         )
     verdict = view.session.verdict
-    if view.session.budget.get("promote") and verdict.get("verdict") == "better":
-        return Move(SessionPhase.PROMOTE, "the gain is confirmed")
+    if view.session.budget.get("promote") and recommended(view):
+        return Move(SessionPhase.PROMOTE, "it is confirmed")
     return End(SessionState.FINISHED, str(verdict.get("words", "")), verdict)
 
 

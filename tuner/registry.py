@@ -21,11 +21,14 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True)
 class RecommenderEntry:
-    """One installed recommender: its summary, or the error that keeps it from being used."""
+    """One installed recommender: its summary and what it heeds (`Recommender`), or the error that
+    keeps it from being used."""
 
     name: str
     distribution: str
     summary: str | None = None
+    heeds_every_objective: bool = False
+    heeds_limits: bool = False
     error: str | None = None
 
 
@@ -54,8 +57,16 @@ def installed_recommenders() -> list[RecommenderEntry]:
     for name, claims in sorted(_entry_points().items()):
         distribution = ", ".join(map(_distribution, claims))
         try:
-            summary = _load(claims).summary
-            entries.append(RecommenderEntry(name=name, distribution=distribution, summary=summary))
+            loaded = _load(claims)
+            entries.append(
+                RecommenderEntry(
+                    name=name,
+                    distribution=distribution,
+                    summary=loaded.summary,
+                    heeds_every_objective=loaded.heeds_every_objective,
+                    heeds_limits=loaded.heeds_limits,
+                )
+            )
         except BrokenRecommender as error:
             logger.warning("recommender is broken name=%s error=%s", name, error)
             entries.append(RecommenderEntry(name=name, distribution=distribution, error=str(error)))

@@ -7,7 +7,7 @@ suggestion can be computed again exactly as it was.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from knowledge_base.records import Session, Trial
 from knowledge_base.store import Store
@@ -30,7 +30,7 @@ class Replayed:
 
 def replay(store: Store, session: Session) -> list[Replayed]:
     """Compute every suggestion of the session again, from what was known when it was made."""
-    view = replace(SessionView.load(store, session), past=told(store, session))
+    view = told(store, session).to(SessionView.load(store, session))
     return [_again(view, trial) for trial in view.search_trials]
 
 

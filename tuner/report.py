@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from statistics import fmean, geometric_mean
 from typing import Any
 
 from knowledge_base.records import Target, Trial, TrialState
+from targets.metrics import Objective
 from targets.protocol import BASELINE_ARM, CANDIDATE_ARM
 from targets.space import KnobSpace
+from tuner.fronts import front_of
+from tuner.keeping import Reading
 from tuner.learning import SessionKnowledge
-from tuner.plan import confirmation, confirming, incumbent_trial
+from tuner.limits import SessionLimit
+from tuner.naming import confirmation, confirming, incumbent_trial, least_breaking, recommended
 from tuner.view import CONFIRM_TASK, REFERENCES_TASK, SEARCH_TASK, SessionView
 
 
@@ -18,14 +22,15 @@ def report(view: SessionView, target: Target, knowledge: SessionKnowledge) -> di
     """Everything a reader needs to judge the session, its failures included.
 
     `confirmation` is null until paired windows were measured or the session ended without any.
-    `incumbent` is null while nothing but the baseline was measured. `recommended` is what to
-    run: the incumbent when it is confirmed better, else the baseline. `knowledge` is what the
-    pipeline made of it.
+    `incumbent` is null while nothing but the baseline was measured, and where nothing can be named.
+    `recommended` is what to run: the incumbent when it is confirmed better within the limits, or
+    keeps one that the baseline breaks; else the baseline. `front` is null with one objective.
+    `knowledge` is what the pipeline made of it.
     """
     session = view.session
     best = incumbent_trial(view)
     verdict = dict(session.verdict) or _running_verdict(view)
-    better = bool(verdict) and verdict.get("verdict") == "better"
+    nearest = least_breaking(view)
     return {
         "session": session.id,
         "state": str(session.state),
@@ -33,17 +38,19 @@ def report(view: SessionView, target: Target, knowledge: SessionKnowledge) -> di
         "reason": session.reason,
         "target": target.name,
         "kind": target.kind,
-        "objective": {
-            key: session.objective[key] for key in ("name", "direction", "unit", "deterministic")
-        },
+        "objective": _objective(view.objective),
+        "objectives": [_objective(objective) for objective in view.objectives],
+        "limits": [_limit(view, limit, best) for limit in view.limits],
         "workload": dict(session.workload),
         "baseline": {
             "configuration": dict(session.baseline),
             "value": view.value(view.baseline_trial) if view.baseline_trial else None,
         },
         "incumbent": None if best is None else _incumbent(view, best),
-        "confirmation": {**verdict, **_arm_values(view)} if verdict else None,
-        "recommended": dict(best.configuration if best and better else session.baseline),
+        "least_breaking": None if nearest is None else _trial(view, nearest),
+        "front": front_of(view, best) if len(view.objectives) > 1 else None,
+        "confirmation": _confirmation(view, verdict) if verdict else None,
+        "recommended": dict(best.configuration if best and recommended(view) else session.baseline),
         "reference_lines": [
             dict(line) for trial in view.of_task(REFERENCES_TASK) for line in trial.lines
         ],
@@ -59,6 +66,37 @@ def report(view: SessionView, target: Target, knowledge: SessionKnowledge) -> di
         "hardware": dict(target.description.get("hardware", {})),
         "created_at": session.created_at.isoformat(),
         "finished_at": session.finished_at.isoformat() if session.finished_at else None,
+    }
+
+
+def _confirmation(view: SessionView, verdict: Mapping[str, Any]) -> dict[str, Any]:
+    """A verdict with both arms' values; one from before there were limits has none."""
+    told = {"limits": [], **verdict, "recommended": recommended(view)}
+    return {**told, **_arm_values(view)}
+
+
+def _objective(objective: Objective) -> dict[str, Any]:
+    told = objective.to_dict()
+    return {key: told[key] for key in ("name", "direction", "unit", "deterministic")}
+
+
+def _limit(view: SessionView, limit: SessionLimit, best: Trial | None) -> dict[str, Any]:
+    """A limit beside what the baseline and the incumbent have: in the paired windows, once there
+    are any, else while searching."""
+    paired = [trial for trial in confirming(view) if trial.state is TrialState.COMPLETED]
+    first = [view.baseline_trial] if view.baseline_trial else []
+    searched = _measured_alike(view, best) if best else []
+
+    def told(trials: Sequence[Trial], arm: str) -> dict[str, Any] | None:
+        values = [value for trial in trials for value in view.values(trial, arm, limit.name)]
+        reading = Reading.of(limit, values)
+        return None if reading is None else reading.to_dict()
+
+    return {
+        **limit.to_dict(),
+        "text": limit.text,
+        "baseline": told(paired, BASELINE_ARM) or told(first, CANDIDATE_ARM),
+        "incumbent": told(paired, CANDIDATE_ARM) or told(searched, CANDIDATE_ARM),
     }
 
 
@@ -96,15 +134,7 @@ def _mean(values: Sequence[float]) -> float | None:
 
 def _incumbent(view: SessionView, best: Trial) -> dict[str, Any]:
     """The incumbent with the mean of all its full search windows and what it changes."""
-    key = view.space.key(best.configuration)
-    values = [
-        value
-        for trial in view.search_trials
-        if trial.state is TrialState.COMPLETED
-        and trial.fidelity == 1.0
-        and view.space.key(trial.configuration) == key
-        for value in view.values(trial)
-    ]
+    values = [value for trial in _measured_alike(view, best) for value in view.values(trial)]
     return {
         "trial": best.number,
         "configuration": dict(best.configuration),
@@ -113,6 +143,18 @@ def _incumbent(view: SessionView, best: Trial) -> dict[str, Any]:
         "changes": changes(view.space, view.session.baseline, best.configuration),
         "reason": best.suggestion.get("reason", ""),
     }
+
+
+def _measured_alike(view: SessionView, best: Trial) -> list[Trial]:
+    """The search trials in which its configuration was measured in full windows."""
+    key = view.space.key(best.configuration)
+    return [
+        trial
+        for trial in view.search_trials
+        if trial.state is TrialState.COMPLETED
+        and trial.fidelity == 1.0
+        and view.space.key(trial.configuration) == key
+    ]
 
 
 def changes(space: KnobSpace, old: Any, new: Any) -> list[dict[str, Any]]:
@@ -136,6 +178,7 @@ def changes(space: KnobSpace, old: Any, new: Any) -> list[dict[str, Any]]:
 
 
 def _trial(view: SessionView, trial: Trial) -> dict[str, Any]:
+    done = trial.state is TrialState.COMPLETED
     return {
         "number": trial.number,
         "state": str(trial.state),
@@ -143,7 +186,9 @@ def _trial(view: SessionView, trial: Trial) -> dict[str, Any]:
         "message": trial.message,
         "configuration": dict(trial.configuration),
         "in_force": None if trial.in_force is None else dict(trial.in_force),
-        "value": view.value(trial) if trial.state is TrialState.COMPLETED else None,
+        "value": view.value(trial) if done else None,
+        "measured": {name: view.value(trial, name) for name in view.judged_by} if done else {},
+        "breaks": [limit.text for limit in view.broken_by(trial)] if done else [],
         "values": list(view.values(trial)),
         "seconds": trial.seconds,
         "fidelity": trial.fidelity,

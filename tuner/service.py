@@ -7,7 +7,7 @@ who did it and why.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import metadata
 from typing import Any
@@ -33,7 +33,9 @@ from targets.space import KnobSpace
 from tuner.confirmation import MINIMUM_PAIRS
 from tuner.errors import InvalidSession
 from tuner.learning import knowledge_in
-from tuner.registry import load_recommender
+from tuner.limits import parse_limits
+from tuner.recommenders.base import Recommender
+from tuner.registry import installed_recommenders, load_recommender
 from tuner.report import report
 from tuner.space import SpaceEncoder
 from tuner.view import SessionView
@@ -51,10 +53,15 @@ class SessionRequest:
 
     Attributes:
         target: the target's name.
-        objective: one of the target's objectives; its first by default.
+        objective: one of the target's objectives; its first by default. It is what the
+            confirmation compares.
+        objectives: further ones, to be improved beside it.
+        limits: what must be kept meanwhile, such as `latency_p99_ms<=20`, `hit_ratio>=0.5` or,
+            relative to the baseline, `latency_p99_ms<=1.2x` (`tuner.limits`).
         trials: search trials, the baseline and the confirmation not counted.
         wall_seconds: the search ends this long after the session began, pauses included.
-        gain_floor: the search ends when the further gain expected is below this (0.02 = 2 %).
+        gain_floor: the search ends when the further gain expected is below this (0.02 = 2 %); for
+            one objective only.
         recommender, recommender_options: which algorithm, and its settings.
         seed: makes the session repeatable; drawn and stored when not given.
         confirm_pairs: paired windows of the confirmation, at least 12.
@@ -67,6 +74,8 @@ class SessionRequest:
 
     target: str
     objective: str | None = None
+    objectives: Sequence[str] = ()
+    limits: Sequence[str] = ()
     trials: int = 40
     wall_seconds: float | None = None
     gain_floor: float | None = None
@@ -107,21 +116,24 @@ class SessionService:
         """
         target = self._store.targets.by_name(request.target)
         description = _described(target)
-        objective = _objective(description, request.objective)
+        objectives = _objectives(description, request)
+        limits = parse_limits(request.limits, description)
         _check_numbers(request)
-        recommender = _recommender(request)
+        recommender = _recommender(request, objectives)
         pins = _pins(description, request.pins)
         _check_something_to_tune(target, description.space, pins)
         session = self._store.sessions.create(
             NewSession(
                 target_id=target.id,
-                objective=objective.to_dict(),
+                objective=objectives[0].to_dict(),
+                objectives=tuple(objective.to_dict() for objective in objectives),
+                limits=tuple(limit.to_dict() for limit in limits),
                 workload={
                     "name": description.workload.name,
                     "parameters": dict(description.workload.parameters),
                 },
                 recommender=request.recommender,
-                recommender_options=recommender,
+                recommender_options=dict(recommender.options),
                 seed=int(self._rng.integers(2**31)) if request.seed is None else request.seed,
                 budget={
                     "trials": request.trials,
@@ -139,13 +151,14 @@ class SessionService:
                 actor=request.actor,
             )
         )
-        self._note(
-            session,
-            "session-started",
-            f"tune {target.name} for {objective.name} with {request.recommender}, "
-            f"{request.trials} trials",
-            request.actor,
-        )
+        told = f"tune {target.name} for {_listed([one.name for one in objectives])}"
+        if limits:
+            told += f" within {_listed([limit.text for limit in limits])}"
+        told += f" with {request.recommender}, {request.trials} trials"
+        if limits and not recommender.heeds_limits:
+            told += f"; {request.recommender} does not look at limits: trials may break them, what "
+            told += "is named will not"
+        self._note(session, "session-started", told, request.actor)
         return session
 
     def pause(self, session_id: int, *, actor: str, reason: str = "") -> Session:
@@ -243,14 +256,25 @@ def _described(target: Target) -> Description:
     return Description.from_dict(target.description)
 
 
-def _objective(description: Description, wanted: str | None) -> Objective:
-    if wanted is None:
-        return description.objectives[0]
-    for objective in description.objectives:
-        if objective.name == wanted:
-            return objective
-    names = ", ".join(objective.name for objective in description.objectives)
-    raise InvalidSession(f"objective {wanted!r} is not measured by this target; it has: {names}")
+def _objectives(description: Description, request: SessionRequest) -> tuple[Objective, ...]:
+    known = {objective.name: objective for objective in description.objectives}
+    first = description.objectives[0].name if request.objective is None else request.objective
+    wanted = [first, *request.objectives]
+    for place, name in enumerate(wanted):
+        if name not in known:
+            raise InvalidSession(
+                f"objective {name!r} is not measured by this target; it has: {', '.join(known)}"
+            )
+        if name in wanted[:place]:
+            raise InvalidSession(
+                f"objective {name!r} is there twice: name the first in `objective` and each "
+                f"further one once in `objectives` (this target has: {', '.join(known)})"
+            )
+    return tuple(known[name] for name in wanted)
+
+
+def _listed(names: Sequence[str]) -> str:
+    return " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
 
 
 def _check_numbers(request: SessionRequest) -> None:
@@ -264,6 +288,9 @@ def _check_numbers(request: SessionRequest) -> None:
          f"wall_seconds={request.wall_seconds} must be a number above 0"),
         (request.gain_floor is None or 0 < request.gain_floor < 1,
          f"gain_floor={request.gain_floor} is outside 0..1 (0.02 is 2 %)"),
+        (request.gain_floor is None or not request.objectives,
+         f"gain_floor={request.gain_floor} is a gain in one objective, and the session has "
+         f"{1 + len(request.objectives)}: leave it out"),
         (request.seed is None or 0 <= request.seed < 2**31,
          f"seed={request.seed} is outside 0..{2**31 - 1}"),
     )  # fmt: skip
@@ -272,7 +299,7 @@ def _check_numbers(request: SessionRequest) -> None:
         raise InvalidSession("; ".join(faults))
 
 
-def _recommender(request: SessionRequest) -> dict[str, Any]:
+def _recommender(request: SessionRequest, objectives: Sequence[Objective]) -> Recommender:
     try:
         recommender = load_recommender(request.recommender)(request.recommender_options)
     except LontraError as error:
@@ -282,7 +309,14 @@ def _recommender(request: SessionRequest) -> dict[str, Any]:
         raise InvalidSession(
             f"recommender {request.recommender} cannot be set up: {type(error).__name__}: {error}"
         ) from error
-    return dict(recommender.options)
+    if len(objectives) > 1 and not recommender.heeds_every_objective:
+        fit = ", ".join(one.name for one in installed_recommenders() if one.heeds_every_objective)
+        raise InvalidSession(
+            f"recommender {request.recommender} improves the first objective alone, and the "
+            f"session has {len(objectives)}: take one that heeds all of them ({fit}), or keep the "
+            "others by limits"
+        )
+    return recommender
 
 
 def _pins(description: Description, pins: Mapping[str, Any]) -> dict[str, Any]:

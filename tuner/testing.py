@@ -25,7 +25,7 @@ import pytest
 
 from targets.errors import FailureKind, InvalidSetting
 from targets.knobs import Configuration
-from targets.metrics import Direction
+from targets.metrics import Direction, Objective
 from tuner.errors import InfeasibleSpace, SpaceExhausted
 from tuner.recommenders.base import (
     Observation,
@@ -40,6 +40,9 @@ from tuner.sampling import sample
 from tuner.space import SpaceEncoder
 
 SEED = 20_260_101
+
+HEEDING_SEEDS = 8
+"""Suggestions that are compared; a portfolio may take several turns to come to what heeds."""
 
 MOST_LENGTHS = 10
 """Of the windows one configuration may be measured in before the full one, and that."""
@@ -228,6 +231,56 @@ class RecommenderContract:
             objective = replace(problem.objective, direction=direction)
             problem = replace(problem, objectives=(objective,))
             self.one_new(recommender, problem, self.observe(problem, 10))
+
+    def test_it_heeds_what_it_says(self) -> None:
+        """Nothing that it says to heed is neglected: where the first objective's values move its
+        suggestions, a further one's do too, and so does a limit that the best half breaks."""
+        problem = mixed()
+        first = problem.objective.name
+        further = Objective(name="cost", direction=Direction.MINIMISE)
+        problem = replace(problem, objectives=(problem.objective, further))
+        [limit] = problem.limits
+        kept = {limit.name: 0.5 * limit.bound}
+        told = [
+            replace(one, values={**one.values, "cost": (float(10 + place % 7),)}, metrics=kept)
+            for place, one in enumerate(self.observe(problem, 24))
+            if one.failure is None
+        ]
+
+        def turned(name: str) -> list[Observation]:
+            return [
+                replace(one, values={**one.values, name: other.values[name]})
+                for one, other in zip(told, reversed(told), strict=True)
+            ]
+
+        best = sorted(told, key=lambda one: -one.values[first][0])[: len(told) // 2]
+        broken = [
+            replace(one, metrics={limit.name: 10 * limit.bound}) if one in best else one
+            for one in told
+        ]
+        recommender = self.make_recommender({})
+        if self._moved(problem, told, turned(first)):
+            assert not recommender.heeds_every_objective or self._moved(
+                problem, told, turned("cost")
+            ), "a further objective moves nothing"
+            assert not recommender.heeds_limits or self._moved(problem, told, broken), (
+                "a broken limit moves nothing"
+            )
+
+    def _moved(
+        self, problem: Problem, told: Sequence[Observation], others: Sequence[Observation]
+    ) -> bool:
+        """Whether it suggests otherwise after the other observations."""
+        return any(
+            self._first(problem, told, number) != self._first(problem, others, number)
+            for number in range(HEEDING_SEEDS)
+        )
+
+    def _first(self, problem: Problem, told: Sequence[Observation], number: int) -> Configuration:
+        [suggestion], _ = self.make_recommender({}).suggest(
+            problem, told, (), {}, suggestion_rng(SEED, number)
+        )
+        return suggestion.configuration
 
     # -- the ends of a space
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
+from itertools import chain
 from typing import Any
 
 from knowledge_base.records import Session, Trial, TrialState, Window
@@ -15,6 +16,7 @@ from targets.knobs import Configuration
 from targets.metrics import Objective
 from targets.protocol import CANDIDATE_ARM
 from targets.space import KnobSpace
+from tuner.limits import SessionLimit
 from tuner.recommenders.base import Observation, PastTask, Problem, SuggestionKind
 
 SEARCH_TASK = "trial"
@@ -27,8 +29,8 @@ PROMOTE_TASK = "promote"
 class SessionView:
     """A session with everything known of it at one moment; immutable, no SQL behind it.
 
-    `past` is what the recommender may learn of other sessions (`tuner.past`); whoever asks a
-    recommender puts it in.
+    `past` is what the recommender may learn of other sessions, and `context` what this one's
+    workload looks like (`tuner.past`); whoever asks a recommender puts them in.
     """
 
     session: Session
@@ -37,6 +39,7 @@ class SessionView:
     windows: tuple[Window, ...]
     window_seconds: float
     past: tuple[PastTask, ...] = ()
+    context: Mapping[str, float] = field(default_factory=dict)
 
     @classmethod
     def load(cls, store: Store, session: Session, *, metrics: bool = True) -> SessionView:
@@ -63,18 +66,43 @@ class SessionView:
         return replace(self, trials=trials, windows=windows)
 
     @cached_property
+    def objectives(self) -> tuple[Objective, ...]:
+        """What the session improves, the one that is confirmed first."""
+        return tuple(map(Objective.from_dict, self.session.objectives))
+
+    @property
     def objective(self) -> Objective:
-        """What the session improves."""
-        return Objective.from_dict(self.session.objective)
+        """The first objective."""
+        return self.objectives[0]
+
+    @cached_property
+    def limits(self) -> tuple[SessionLimit, ...]:
+        """What is to be kept meanwhile."""
+        return tuple(map(SessionLimit.from_dict, self.session.limits))
+
+    @cached_property
+    def judged_by(self) -> tuple[str, ...]:
+        """What every window must tell: the objectives, and what the limits bound."""
+        named = [one.name for one in self.objectives] + [one.name for one in self.limits]
+        return tuple(dict.fromkeys(named))
+
+    @property
+    def deterministic(self) -> bool:
+        """Whether all that the session is judged by comes out the same again; of a limited metric
+        that is not known."""
+        exact = {one.name for one in self.objectives if one.deterministic}
+        return exact.issuperset(self.judged_by)
 
     @cached_property
     def problem(self) -> Problem:
         """What the recommender is asked to solve."""
         return Problem(
             space=self.space,
-            objectives=(self.objective,),
+            objectives=self.objectives,
             pins=dict(self.session.pins),
+            limits=tuple(chain.from_iterable(limit.problems for limit in self.limits)),
             budget=int(self.session.budget["trials"]),
+            context=self.context,
             history=self.past,
             least_fidelity=float(self.session.budget.get("least_fidelity", 1.0)),
         )
@@ -87,15 +115,29 @@ class SessionView:
                 grouped.setdefault(window.trial_id, []).append(window)
         return grouped
 
-    def values(self, trial: Trial, arm: str = CANDIDATE_ARM) -> tuple[float, ...]:
-        """The objective's values of the trial's counted windows on one arm, in order."""
-        windows = sorted(self._windows_by_trial.get(trial.id, ()), key=lambda w: w.position)
-        return tuple(w.objectives[self.objective.name] for w in windows if w.arm == arm)
+    def values(
+        self, trial: Trial, arm: str = CANDIDATE_ARM, name: str | None = None
+    ) -> tuple[float, ...]:
+        """The values of the trial's counted windows on one arm, in order.
 
-    def value(self, trial: Trial) -> float | None:
-        """The trial's objective: the mean of its windows; None when it has none."""
-        values = self.values(trial)
+        Args:
+            name: of what the session is judged by; the first objective where not given.
+        """
+        windows = sorted(self._windows_by_trial.get(trial.id, ()), key=lambda w: w.position)
+        wanted = name or self.objective.name
+        return tuple(
+            w.objectives[wanted] for w in windows if w.arm == arm and wanted in w.objectives
+        )
+
+    def value(self, trial: Trial, name: str | None = None) -> float | None:
+        """The mean of the trial's windows; None when it has none."""
+        values = self.values(trial, name=name)
         return math.fsum(values) / len(values) if values else None
+
+    def broken_by(self, trial: Trial) -> tuple[SessionLimit, ...]:
+        """The limits that the trial's windows broke, by their mean."""
+        means = ((limit, self.value(trial, limit.name)) for limit in self.limits)
+        return tuple(limit for limit, mean in means if mean is not None and limit.broken_by(mean))
 
     def of_task(self, task: str) -> list[Trial]:
         """The trials of one task, in order."""
@@ -168,7 +210,7 @@ class SessionView:
             return None
         return Observation(
             configuration=self.acting(trial),
-            values={self.objective.name: values},
+            values={name: self.values(trial, name=name) for name in self.judged_by},
             metrics=_mean_metrics(self._windows_by_trial.get(trial.id, ())),
             number=trial.number,
             fidelity=trial.fidelity,
@@ -224,4 +266,5 @@ def _mean_metrics(windows: Iterable[Window] | Sequence[Window]) -> dict[str, flo
     for window in windows:
         for name, value in window.metrics.as_dict().items():
             sums.setdefault(name, []).append(value)
-    return {name: math.fsum(values) / len(values) for name, values in sums.items()}
+    # Shares are added up, for a sum of the largest floats is none.
+    return {name: math.fsum(v / len(values) for v in values) for name, values in sums.items()}

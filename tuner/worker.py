@@ -12,7 +12,6 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import BrokenExecutor, Executor, Future
 from contextlib import contextmanager
-from dataclasses import replace
 from typing import Any, TypeVar
 
 from knowledge_base.errors import Conflict, Unavailable
@@ -27,6 +26,7 @@ from knowledge_base.store import Store
 from targets.clock import Clock, SystemClock
 from targets.errors import LontraError
 from targets.machine import host_identity
+from tuner.baselines import CONSIDERED
 from tuner.past import Past
 from tuner.plan import Add, End, Move, Step, Suggest, Wait, conclude_search, plan
 from tuner.studying import Findings, Learnt, Study, due, keep, study, study_of
@@ -72,6 +72,7 @@ class Worker:
         self._studying: dict[int, tuple[SessionView, Future[Findings]]] = {}
         self._past = Past(store)
         self._learnt: dict[int, Learnt] = {}
+        self._closed: set[int] = set()
         self._host = host_identity()
 
     def step(self) -> bool:
@@ -95,15 +96,38 @@ class Worker:
                 log.info("session=%d planned by another worker first", session.id)
                 moved = True
         self._forget_all_but({session.id for session in running})
-        return moved
+        return moved or (not busy and self._study_ended())
 
     def _forget_all_but(self, running: set[int]) -> None:
         for gone in self._computing.keys() - running:
             self._computing.pop(gone)[1].cancel()
-        for gone in self._studying.keys() - running:
+        for gone in self._studying.keys() - running - self._closed:
             self._studying.pop(gone)[1].cancel()
         for gone in self._learnt.keys() - running:
             del self._learnt[gone]
+
+    def _study_ended(self) -> bool:
+        """Learn from one session that ended without its last study, the newest first: a person
+        ended it, or what was found is in a format of another version.
+
+        Only the newest sessions, which new ones learn from; each is looked at once.
+        """
+        for key in self._studying.keys() & self._closed:
+            return self._learn(self._studying[key][0].session)
+        for session in self._store.sessions.list(limit=CONSIDERED).items:
+            if not session.state.ended or session.id in self._closed:
+                continue
+            with self._harmless(session, "the pipeline cannot be asked"):
+                view = SessionView.load(self._store, session, metrics=False)
+                if stages := due(view, Learnt.stored(self._store, view)):
+                    view = SessionView.load(self._store, session)
+                    question = study_of(self._store, view, stages)
+                    self._studying[session.id] = (view, self._executor.submit(study, question))
+            self._closed.add(session.id)
+            if session.id in self._studying:
+                self._learn(session)
+                return True
+        return False
 
     def run(self, stop: threading.Event, *, poll_seconds: float = 0.5) -> None:
         """Step until told to stop; pause between passes that moved nothing.
@@ -163,7 +187,7 @@ class Worker:
         if isinstance(step, Suggest):
             if session.budget.get("gain_floor") is not None:
                 step = plan(view, self._clock.now(), further_gain=further_gain(view))
-            view = replace(view, past=self._past.of(view))
+            view = self._past.of(view).to(view)
         return self._carry_out(view, step)
 
     def _question(self, view: SessionView) -> Study | None:
@@ -202,16 +226,17 @@ class Worker:
                     self._collect(session)
             case Add(trial=trial):
                 self._store.trials.add(trial, session_revision=session.revision)
-            case Move(phase=phase, reason=reason, incumbent_trial_id=best, verdict=verdict):
+            case Move():
                 self._store.sessions.advance(
                     session.id,
                     revision=session.revision,
-                    phase=phase,
-                    reason=reason,
-                    incumbent_trial_id=best,
-                    verdict=verdict,
+                    phase=step.phase,
+                    reason=step.reason,
+                    incumbent_trial_id=step.incumbent_trial_id,
+                    verdict=step.verdict,
+                    limits=step.limits,
                 )
-                self._note(session, "session-phase", f"{phase}: {reason}")
+                self._note(session, "session-phase", f"{step.phase}: {step.reason}")
             case End(state=state, reason=reason, verdict=verdict):
                 self._end(session, state, reason, verdict)
         return True

@@ -46,6 +46,13 @@ class ArtefactsRepository(Repository):
             row = _newest(session, kind, session_id)
             return None if row is None else record(Artefact, row)
 
+    def last_id(self, session_id: int) -> int:
+        """Of what was kept last for a session or for the whole history, 0 where nothing was: it
+        changes whenever there is something new to tell."""
+        told = (ArtefactRow.session_id == session_id) | ArtefactRow.session_id.is_(None)
+        with self._database.read() as session:
+            return session.scalar(select(func.max(ArtefactRow.id)).where(told)) or 0
+
     def latest_of(self, kind: str, session_ids: Iterable[int]) -> dict[int, Artefact]:
         """The newest version by session, of the sessions that have one."""
         newest = (

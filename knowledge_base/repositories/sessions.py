@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import builtins
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import orm, select
@@ -26,7 +26,13 @@ class SessionsRepository(Repository):
         Raises:
             NotFound: no such target.
             Conflict: the target was never described, or has a session that has not ended.
+            InvalidRecord: the objective is not the first of the objectives.
         """
+        if new.objectives[0] != new.objective:
+            raise InvalidRecord(
+                f"objective {new.objective.get('name')} is not the first of the session's "
+                f"objectives, which is {new.objectives[0].get('name')}: give the same first"
+            )
         now = self._clock.now()
         with self._database.write() as session:
             target = locked(session, TargetRow, new.target_id, what="target")
@@ -48,6 +54,8 @@ class SessionsRepository(Repository):
                 workload_id=_workload(session, new.workload),
                 mode=new.mode,
                 objective=dict(new.objective),
+                objectives=[dict(one) for one in new.objectives],
+                limits=[dict(one) for one in new.limits],
                 recommender=new.recommender,
                 recommender_options=dict(new.recommender_options),
                 seed=new.seed,
@@ -115,8 +123,11 @@ class SessionsRepository(Repository):
         reason: str | None = None,
         incumbent_trial_id: int | None = None,
         verdict: Mapping[str, Any] | None = None,
+        limits: Sequence[Mapping[str, Any]] | None = None,
     ) -> Session:
         """Move a session on from the `revision` that the caller looked at; None changes nothing.
+
+        `limits`: the session's, once the baseline has told what those relative to it come to.
 
         Raises:
             NotFound: no such session.
@@ -142,6 +153,8 @@ class SessionsRepository(Repository):
                 row.reason = reason
             if verdict is not None:
                 row.verdict = dict(verdict)
+            if limits is not None:
+                row.limits = [dict(one) for one in limits]
             row.revision += 1
             return _read(session, stored(session, row))
 
@@ -169,4 +182,10 @@ def _workload(session: orm.Session, workload: Mapping[str, Any]) -> int:
 
 def _read(session: orm.Session, row: SessionRow) -> Session:
     workload = session.get_one(WorkloadRow, row.workload_id)
-    return record(Session, row, workload={"name": workload.name, "parameters": workload.parameters})
+    return record(
+        Session,
+        row,
+        workload={"name": workload.name, "parameters": workload.parameters},
+        objectives=tuple(row.objectives),
+        limits=tuple(row.limits),
+    )

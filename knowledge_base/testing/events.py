@@ -120,6 +120,15 @@ class EventsContract:
         with pytest.raises(Conflict):
             store.artefacts.put_once("history", {}, session_id=41)
 
+    def test_what_was_kept_last_is_known_by_its_id(self, store: Store) -> None:
+        one, two = (started(store, described(store, name)) for name in ("a", "b"))
+        assert store.artefacts.last_id(one.id) == 0
+        own = store.artefacts.put("ranking", {}, session_id=one.id)
+        store.artefacts.put("ranking", {}, session_id=two.id)
+        assert store.artefacts.last_id(one.id) == own.id
+        shared = store.artefacts.put("pruning", {})
+        assert store.artefacts.last_id(one.id) == store.artefacts.last_id(two.id) == shared.id
+
     def test_the_newest_of_many_sessions_are_found_at_once(self, store: Store) -> None:
         one, two = (started(store, described(store, name)) for name in ("a", "b"))
         store.artefacts.put("ranking", {"n": 1}, session_id=one.id)

@@ -45,6 +45,20 @@ class SessionsContract:
         assert session.recommender_options == {"kappa": 1.96}
         assert session.mode == "online"
 
+    def test_a_session_has_its_objectives_and_limits(self, store: Store) -> None:
+        one = started(store, described(store, "a"))
+        assert (one.objectives, one.limits) == ((one.objective,), ())
+        objectives = (one.objective, {"name": "cost", "direction": "min", "unit": ""})
+        limits = ({"name": "p99", "direction": "min", "bound": None, "factor": 1.2},)
+        target = described(store, "b")
+        several = started(store, target, objectives=objectives, limits=limits)
+        assert (several.objectives, several.limits) == (objectives, limits)
+        resolved = ({**limits[0], "bound": 24.000000000000004},)
+        store.sessions.advance(several.id, revision=several.revision, limits=resolved)
+        assert store.sessions.get(several.id).limits == resolved
+        with pytest.raises(InvalidRecord, match="throughput is not the first"):
+            started(store, described(store, "c"), objectives=objectives[::-1])
+
     def test_sessions_of_one_workload_share_it(self, store: Store) -> None:
         a, b = started(store, described(store, "a")), started(store, described(store, "b"))
         other = started(

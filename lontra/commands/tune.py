@@ -23,6 +23,7 @@ from lontra.text import duration, report_text, trial_line
 from targets.agent.policy import Policy
 from targets.registry import load_adapter
 from targets.settings import parse_settings
+from tuner.limits import SessionLimit
 from tuner.service import SessionRequest
 from tuner.view import CONFIRM_TASK, SEARCH_TASK
 
@@ -61,7 +62,21 @@ _PERMISSIONS = ("allow-restart", "allow-durability")
     metavar="KEY=VALUE",
     help="An option of the recommender; repeatable.",
 )
-@click.option("--objective", help="What to improve; the target's first objective by default.")
+@click.option(
+    "--objective",
+    "objectives",
+    multiple=True,
+    help="What to improve; the target's first objective by default. Repeatable: the first is what "
+    "the confirmation compares, and the report tells the front of all.",
+)
+@click.option(
+    "--limit",
+    "limits",
+    multiple=True,
+    metavar="NAME<=NUMBER",
+    help="What an objective or metric must keep meanwhile: 'latency_p99<=20', 'hit_ratio>=0.5', or "
+    "times the baseline's, 'latency_p99<=1.2x'; repeatable.",
+)
 @click.option("--seed", type=click.IntRange(0, 2**31 - 1), help="Makes the search repeatable.")
 @click.option(
     "--pin", "pins", multiple=True, metavar="KNOB=VALUE", help="Hold a knob at a value; repeatable."
@@ -133,6 +148,8 @@ def tune_command(home: Home, /, target: str, **options: Any) -> None:
       lontra tune matmul --set m=1024 --json r.json
       lontra tune cache-policy --set trace=scan --trials 30
       lontra tune command --set file=my-service.toml --objective latency_p99 --promote
+      lontra tune sqlite --limit 'latency_p99<=1.2x'
+      lontra tune simulated --objective throughput --objective memory
     """
     # Asked to end by a service manager or a shell: the same orderly way out as Ctrl-C.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
@@ -168,7 +185,7 @@ def tune_command(home: Home, /, target: str, **options: Any) -> None:
     with local_ring(home, adapter=target, settings=settings, target=name, policy=policy) as ring:
         session = _resumed(ring, left[1].id) if left else ring.service.start(request)
         say(
-            f"Session {session.id}: {session.objective['name']}, {session.budget['trials']} trials "
+            f"Session {session.id}: {_aims(session)}, {session.budget['trials']} trials "
             f"by {session.recommender}, seed {session.seed}"
         )
         try:
@@ -192,10 +209,20 @@ def tune_command(home: Home, /, target: str, **options: Any) -> None:
         raise click.exceptions.Exit(1)
 
 
+def _aims(session: Session) -> str:
+    """What is improved, and what is to be kept."""
+    aims = " and ".join(one["name"] for one in session.objectives)
+    limits = [SessionLimit.from_dict(one).text for one in session.limits]
+    return f"{aims} within {', '.join(limits)}" if limits else aims
+
+
 def _request(name: str, options: Mapping[str, Any]) -> SessionRequest:
+    first, *further = options["objectives"] or (None,)
     return SessionRequest(
         target=name,
-        objective=options["objective"],
+        objective=first,
+        objectives=further,
+        limits=options["limits"],
         trials=options["trials"],
         wall_seconds=options["wall_seconds"],
         gain_floor=options["gain_floor"],

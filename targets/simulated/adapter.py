@@ -38,6 +38,8 @@ _NOISE_DEFAULT = 0.02  # a quiet database: sd of one window of some seconds
 
 _SHORTEST_SECONDS = 0.001
 
+_LEAST_MIB, _MEMORY_FACTOR = 64.0, 16.0
+
 
 class SimulatedAdapter(Adapter):
     """A target whose best configuration is known: see `landscape` for how well each performs.
@@ -224,7 +226,11 @@ class SimulatedAdapter(Adapter):
         after = grown(before, factors.growth(length))
         replace_text(self._counters_file, json.dumps(after), synced=False)
         return Measurement(
-            objectives={"throughput": throughput, "latency": 1_000 * CLIENTS / throughput},
+            objectives={
+                "throughput": throughput,
+                "latency": 1_000 * CLIENTS / throughput,
+                "memory": self._memory(configuration),
+            },
             seconds=max(self.clock.monotonic() - started, length),
             metrics=rates(
                 METRICS, before, {**after, **factors.levels(rng, noise=noise)}, seconds=length
@@ -252,6 +258,8 @@ class SimulatedAdapter(Adapter):
         """
         throughput = self.landscape.throughput(self.space.check(configuration))
         name = objective or self._objectives()[0].name
+        if name == "memory":
+            return self._memory(configuration)
         return throughput if name == "throughput" else 1_000 * CLIENTS / throughput
 
     def _make_space(self) -> KnobSpace:
@@ -293,9 +301,16 @@ class SimulatedAdapter(Adapter):
             deterministic=still,
             help="Mean time of an operation.",
         )
-        return (
-            (throughput, latency) if self.settings["direction"] == "max" else (latency, throughput)
+        memory = Objective(
+            name="memory",
+            direction=Direction.MINIMISE,
+            unit="MiB",
+            deterministic=True,
+            help="Memory held, the more the larger the first knob: at odds with the others.",
         )
+        if self.settings["direction"] == "max":
+            return throughput, latency, memory
+        return latency, throughput, memory
 
     def _factors(self, configuration: Configuration, throughput: float) -> Factors:
         places = [position(knob, configuration[knob.name]) for knob in self.space]
@@ -313,6 +328,10 @@ class SimulatedAdapter(Adapter):
     def _swing(self) -> float:
         turns = self.clock.now().timestamp() / float(self.settings["drift_period_seconds"])
         return 1 + float(self.settings["drift"]) * math.sin(2 * math.pi * turns)
+
+    def _memory(self, configuration: Configuration) -> float:
+        first = next(iter(self.space))
+        return _LEAST_MIB * math.pow(_MEMORY_FACTOR, position(first, configuration[first.name]))
 
     def _warmth(self, configuration: Configuration, fidelity: float) -> float:
         """The share of throughput that a window of that length has while large memory fills."""

@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import sqlite3
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import inspect, text
+from sqlalchemy import MetaData, inspect, text
 
 from knowledge_base import Store, current, head, migrations, upgrade
 from knowledge_base.engine import Database
 from knowledge_base.errors import Conflict, InvalidDatabase, SchemaMismatch
 from knowledge_base.records import Scope
 from knowledge_base.schema import Base
-from knowledge_base.testing.scene import described, started
+from knowledge_base.testing.scene import MEASURED_AT, described, started
 from tests.knowledge_base.postgresql import Server
 
 SCRIPTS = ScriptDirectory(str(Path(migrations.__file__).parent))
@@ -55,11 +57,12 @@ def empty_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
 
 
 def catalogue(database: Database) -> list[str]:
-    """The schema as the engine tells it; SQLite's own words, in an order of their own."""
+    """The schema as the engine tells it; SQLite's own words, in an order of their own, and without
+    the quotes that it puts around the name of a table once rebuilt."""
     query = CATALOGUE[database.engine.dialect.name]
     with database.read() as session:
         told = session.scalars(text(query)).all()
-    return sorted(" ".join(sorted(re.split(r"[\s,]+", line))) for line in told)
+    return sorted(" ".join(sorted(re.split(r"[\s,]+", line.replace('"', "")))) for line in told)
 
 
 def set_revision(url: str, revision: str) -> None:
@@ -121,12 +124,13 @@ def test_an_upgrade_that_fails_changes_nothing(
     assert current(empty_url) == head()
 
 
+LATER = "9998"
 LATER_MIGRATION = """
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0002"
-down_revision = "0001"
+revision = "9998"
+down_revision = "HEAD"
 
 
 def upgrade():
@@ -145,19 +149,65 @@ def test_a_later_migration_may_rebuild_a_table_that_others_refer_to(
     folder = tmp_path / "migrations"
     shutil.copytree(Path(migrations.__file__).parent, folder)
     recreate = "'always'" if empty_url.startswith("sqlite") else "'never'"
-    later = LATER_MIGRATION.replace("RECREATE", recreate)
-    (folder / "versions" / "0002_later.py").write_text(later)
+    later = LATER_MIGRATION.replace("RECREATE", recreate).replace("HEAD", head())
+    (folder / "versions" / "9998_later.py").write_text(later)
     with monkeypatch.context() as patch:
         patch.setattr("knowledge_base.migrations.__file__", str(folder / "__init__.py"))
         upgrade(empty_url)
-        assert current(empty_url) == "0002"
+        assert current(empty_url) == LATER
         with Store.open(empty_url) as store:
             assert store.targets.get(target.id) == target
             assert store.sessions.get(session.id) == session
             with pytest.raises(Conflict):
                 store.tokens.create(scope=Scope.AGENT, label="", target_id=41)
-    with pytest.raises(SchemaMismatch, match="schema 0002"):
+    with pytest.raises(SchemaMismatch, match=f"schema {LATER}"):
         Store.open(empty_url)
+
+
+OBJECTIVE = {"name": "throughput", "direction": "max", "unit": "1/s", "best": 1.0000000000000002}
+SESSION_OF_0001 = {
+    "id": 3, "target_id": 1, "space_id": 1, "workload_id": 1, "mode": "offline",
+    "objective": OBJECTIVE, "recommender": "random", "recommender_options": {}, "seed": 7,
+    "budget": {"trials": 10}, "baseline": {"n": 1}, "pins": {}, "versions": {}, "actor": "ada",
+    "state": "finished", "phase": "done", "reason": "", "verdict": {}, "revision": 4,
+    "created_at": datetime(2026, 1, 1, tzinfo=UTC),
+}  # fmt: skip
+
+
+def test_sessions_of_the_first_schema_keep_their_one_objective(empty_url: str) -> None:
+    upgrade(empty_url, revision="0001")
+    database = Database(empty_url)
+    tables = MetaData()
+    tables.reflect(database.engine)
+    space = {"id": 1, "digest": "s", "space": {"knobs": []}, "created_at": MEASURED_AT}
+    target = {"id": 1, "name": "old", "kind": "k", "version": "1", "space_id": 1,
+              "description": {}, "created_at": MEASURED_AT}  # fmt: skip
+    trial = {
+        "id": 5, "session_id": 3, "number": 0, "task": "trial", "block": 0, "sequence": [],
+        "seed": 1, "configuration": {}, "suggestion": {}, "based_on": [], "recommender": {},
+        "recommender_state": {}, "timeout_seconds": 1.0, "state": "completed", "epoch": 1,
+        "message": "", "seconds": 1.0, "restarted": False, "lines": [], "created_at": MEASURED_AT,
+    }  # fmt: skip
+    with database.write() as session:
+        for name, row in (
+            ("spaces", space),
+            ("workloads", {"id": 1, "digest": "w", "name": "mix", "parameters": {}}),
+            ("targets", target),
+            ("sessions", SESSION_OF_0001),
+            ("trials", trial),
+        ):
+            session.execute(tables.tables[name].insert(), row)
+        session.execute(text("UPDATE sessions SET incumbent_trial_id = 5"))
+    database.close()
+    upgrade(empty_url)
+    with Store.open(empty_url) as store:
+        old = store.sessions.get(3)
+        assert (old.objectives, old.limits) == ((OBJECTIVE,), ())
+        assert (old.objective, old.incumbent_trial_id, old.actor) == (OBJECTIVE, 5, "ada")
+        assert [one.id for one in store.trials.all(3)] == [5]
+        with store.database.read() as session:
+            kept = session.execute(text("SELECT CAST(objectives AS TEXT) FROM sessions"))
+            assert [json.loads(objectives) for (objectives,) in kept] == [[OBJECTIVE]]
 
 
 def test_an_upgrade_that_would_leave_broken_references_is_undone(sqlite_url: str) -> None:
@@ -198,8 +248,8 @@ def test_an_older_database_is_refused_until_it_is_upgraded(
     empty_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     upgrade(empty_url)
-    monkeypatch.setattr("knowledge_base.migrations.head", lambda: "0002")
-    with pytest.raises(SchemaMismatch, match=f"has schema {REVISIONS[0]}.*needs schema 0002"):
+    monkeypatch.setattr("knowledge_base.migrations.head", lambda: LATER)
+    with pytest.raises(SchemaMismatch, match=f"has schema {REVISIONS[0]}.*needs schema {LATER}"):
         Store.open(empty_url)
 
 

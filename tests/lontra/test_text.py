@@ -15,7 +15,7 @@ LONG = "because " + "x" * 400
 def trial(**changes: Any) -> dict[str, Any]:
     return {
         "number": 1, "state": "completed", "failure": None, "message": "", "value": 250_000.4,
-        "fidelity": 1.0, "reason": "Point 1.",
+        "fidelity": 1.0, "reason": "Point 1.", "breaks": [], "measured": {"speed": 250_000.4},
     } | changes  # fmt: skip
 
 
@@ -26,6 +26,10 @@ def report(**changes: Any) -> dict[str, Any]:
         "reason": "Better: 2.000 times the baseline. Promoted.",
         "target": "db",
         "objective": {"name": "speed", "direction": "max", "unit": "1/s"},
+        "objectives": [{"name": "speed", "direction": "max", "unit": "1/s"}],
+        "limits": [],
+        "front": None,
+        "least_breaking": None,
         "baseline": {"value": 125_000.2, "configuration": {"file": "a"}},
         "incumbent": {
             "trial": 1,
@@ -165,3 +169,58 @@ def test_past_sessions_are_counted_and_named() -> None:
     assert "none fits" in past_words([], {"use_history": True})
     assert "started without" in past_words([], {"use_history": False})
     assert "started without" in past_words([], {}), "as sessions were before"
+
+
+LIMIT = {"name": "p99", "text": "p99<=20 ms", "unit": "ms"}
+
+
+def reading(value: float, *, kept: bool) -> dict[str, Any]:
+    return {"value": value, "ci95": [value - 1, value + 1], "kept": kept}
+
+
+def test_a_trial_beyond_a_limit_says_so_with_what_was_measured() -> None:
+    beyond = trial(breaks=["p99<=20 ms"], measured={"speed": 250_000.4, "p99": 31.0})
+    line = trial_line(beyond, report(trials=[beyond], limits=[LIMIT]))
+    assert "BREAKS p99<=20 ms with 31 ms" in line
+
+
+def test_limits_are_told_beside_what_baseline_and_incumbent_have() -> None:
+    limit = LIMIT | {"baseline": reading(31, kept=False), "incumbent": reading(18, kept=True)}
+    text = report_text(report(limits=[limit | {"factor": None}]))
+    assert "baseline 31 ms (30 to 32), BROKEN" in text
+    assert "incumbent 18 ms (17 to 19)\n" in text
+
+
+def test_where_nothing_keeps_the_limits_the_nearest_is_told() -> None:
+    nearest = trial(
+        number=4,
+        breaks=["p99<=20 ms"],
+        measured={"speed": 9.0, "p99": 21.5},
+        configuration={"cache": 3},
+    )
+    limit = LIMIT | {"baseline": reading(31, kept=False), "incumbent": None}
+    text = report_text(report(incumbent=None, least_breaking=nearest, limits=[limit]))
+    assert "Trial 4 breaks the limits the least (p99<=20 ms with 21.5 ms): cache=3" in text
+
+
+def test_the_front_of_several_objectives_is_a_table() -> None:
+    objectives = [
+        {"name": "speed", "direction": "max", "unit": "1/s"},
+        {"name": "cost", "direction": "min", "unit": "EUR"},
+    ]
+    points = [
+        {"trial": 3, "values": {"speed": 9.0, "cost": 4.0}, "windows": 1,
+         "is_incumbent": True, "is_baseline": False},
+        {"trial": 0, "values": {"speed": 5.0, "cost": 1.0}, "windows": 3,
+         "is_incumbent": False, "is_baseline": True},
+    ]  # fmt: skip
+    told = trial(measured={"speed": 250_000.4, "cost": 4.0})
+    front = {"points": points, "hypervolume": 1.5, "reference": {}}
+    full = report(objectives=objectives, front=front, trials=[told])
+    lines = report_text(full).splitlines()
+    assert "  trial 3  9 1/s  4 EUR  incumbent" in lines
+    assert "  trial 0  5 1/s  1 EUR  baseline" in lines
+    assert any("beside it cost" in line for line in lines)
+    assert "250,000 1/s, 4 EUR" in trial_line(told, full)
+    empty = report_text(full | {"front": front | {"points": [], "hypervolume": None}})
+    assert "nothing within the limits was measured for every objective" in empty

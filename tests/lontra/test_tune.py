@@ -64,6 +64,30 @@ def test_a_whole_session_on_this_machine(tmp_path: Path) -> None:
     assert json.loads(lontra(other, "report", "1", "--json").stdout) == report
 
 
+def test_a_limit_forbids_the_best_and_a_front_is_told(tmp_path: Path) -> None:
+    out = tmp_path / "r.json"
+    run = lontra(tmp_path, "tune", "simulated", "--trials", "14", "--seed", "2", "--json", str(out),
+                 "--recommender", "random", "--objective", "throughput", "--objective", "memory",
+                 "--limit", "memory<=400", "--limit", "latency_ms_p99<=1.2x")  # fmt: skip
+    assert run.returncode == 0, run.stderr
+    assert "throughput and memory within memory<=400 MiB, latency_ms_p99<=1.2x," in run.stdout
+    assert "BREAKS memory<=400 MiB with" in run.stdout and "Front: none of these" in run.stdout
+    report = json.loads(out.read_text())
+    measured = [trial for trial in report["trials"] if trial["value"] is not None]
+    assert max(measured, key=lambda trial: trial["value"])["breaks"], "else nothing is forbidden"
+    [named] = [t for t in measured if t["number"] == report["incumbent"]["trial"]]
+    assert not named["breaks"] and named["measured"]["memory"] <= 400
+    assert report["front"]["points"][0]["trial"] == named["number"]
+    assert report["limits"][1]["bound"] == 1.2 * measured[0]["measured"]["latency_ms_p99"]
+    replayed = lontra(tmp_path, "sessions", "replay", "1")
+    assert replayed.returncode == 0 and "14 of 14" in replayed.stdout
+    exported, other = tmp_path / "history.jsonl", tmp_path / "other"
+    assert lontra(tmp_path, "export", str(exported)).returncode == 0
+    assert lontra(other, "db", "upgrade").returncode == 0
+    assert lontra(other, "import", str(exported)).returncode == 0
+    assert json.loads(lontra(other, "report", "1", "--json").stdout) == report
+
+
 def test_the_target_is_left_as_it_was_found(tmp_path: Path) -> None:
     first = lontra(tmp_path, "tune", "simulated", "--trials", "6", "--seed", "1", "--json",
                    str(tmp_path / "1.json"))  # fmt: skip
@@ -217,6 +241,7 @@ def test_a_knob_changed_by_hand_ends_the_session_and_stays(tmp_path: Path) -> No
         (["tune", "simulated", "--set", "noise"], "KEY=VALUE"),
         (["tune", "simulated", "--set", "noise=lots"], "noise"),
         (["tune", "simulated", "--objective", "fun"], "fun"),
+        (["tune", "simulated", "--limit", "fun<=1"], "it measures: throughput, latency, memory"),
         (["tune", "simulated", "--recommender", "oracle"], "oracle"),
         (["tune", "simulated", "--pin", "nope=1"], "nope"),
         (["tune", "simulated", "--json", "/proc/no/r.json"], "/proc/no/r.json"),

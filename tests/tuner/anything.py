@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import sys
 from typing import Any
 
 import numpy as np
@@ -20,6 +22,27 @@ VALUES = st.one_of(
     st.sampled_from([0.0, 1.0, -1.0, 42.0, 1e300, -1e300, 1e-300, 5e-324]),
     st.floats(0.5, 2.0),
 )
+LARGEST = sys.float_info.max
+EXTREMES = (
+    0.0,
+    -0.0,
+    1.0,
+    1e18,
+    1e308,
+    -1e308,
+    LARGEST,
+    -LARGEST,
+    1e-308,
+    -1e-308,
+    5e-324,
+    -5e-324,
+)
+READINGS = st.one_of(
+    st.floats(),
+    st.floats(0.0, 1e9),
+    st.sampled_from((*EXTREMES, math.nan, math.inf, -math.inf)),
+)
+"""What a metric may be read as."""
 LEVELS = ("a", "b", "c", "1", 1, 2.5, "on", 7)
 
 

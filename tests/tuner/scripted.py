@@ -31,7 +31,8 @@ SPACE = KnobSpace(
     )
 )
 INSTANCE = "agent-1"
-Measure = Callable[[dict[str, Any], int], float]
+Measure = Callable[[dict[str, Any], int], float | dict[str, float]]
+"""What a window of a configuration gives: the speed, or all that the session is judged by."""
 
 
 def describe(
@@ -135,6 +136,7 @@ class Scripted:
                 measure(arms["baseline"], trial.number)
             for position, arm in enumerate(trial.sequence):
                 self.clock.advance(1.0)
+                given = measure(dict(arms[arm]), trial.number)
                 windows.append(
                     NewWindow(
                         trial_id=trial.id,
@@ -145,7 +147,7 @@ class Scripted:
                         purpose="search",
                         started_at=self.clock.now(),
                         seconds=1.0,
-                        objectives={"speed": measure(dict(arms[arm]), trial.number)},
+                        objectives=given if isinstance(given, dict) else {"speed": given},
                         metrics=MetricVector.of(self.metrics()),
                     )
                 )

@@ -11,7 +11,7 @@ from targets.errors import FailureKind
 from targets.knobs import Knob, KnobType
 from targets.metrics import Direction, Objective
 from targets.space import Constraint, KnobSpace
-from tuner.estimate import expected_further_gain, finalists, incumbent
+from tuner.estimate import expected_further_gain, finalists, front, incumbent
 from tuner.noise import PRIOR_SD, estimate_noise
 from tuner.optimizer import Optimizer
 from tuner.recommenders.base import Limit, Observation, Problem
@@ -27,10 +27,11 @@ def problem(direction: Direction = Direction.MAXIMISE, **fields: object) -> Prob
     return Problem(space=SPACE, objectives=(replace(OPS, direction=direction),), **fields)
 
 
-def seen(n: int, *values: float, number: int = -1, **fields: object) -> Observation:
-    return Observation(
-        configuration={"n": n}, values={"ops": values} if values else {}, number=number, **fields
-    )
+def seen(
+    n: int, *values: float, number: int = -1, p99: tuple[float, ...] = (), **fields: object
+) -> Observation:
+    told = {name: windows for name, windows in (("ops", values), ("p99", p99)) if windows}
+    return Observation(configuration={"n": n}, values=told, number=number, **fields)
 
 
 CROWD = [seen(n, 100.0 + n % 3, number=n) for n in range(1, 9)]
@@ -190,3 +191,39 @@ class TestFurtherGain:
         gain = expected_further_gain(problem(), told)
         assert gain is not None
         assert 0.0 <= gain < 0.001
+
+
+P99 = Limit(name="p99", direction=Direction.MINIMISE, bound=100.0)
+SLOW = (  # repeats scatter by about 5 %
+    seen(1, 90.0, 90.0, 90.0, number=1, p99=(80.0, 84.0, 88.0)),
+    seen(2, 91.0, 91.0, 91.0, number=2, p99=(76.0, 80.0, 84.0)),
+)
+
+
+def test_what_keeps_a_limit_surely_is_named_before_what_does_so_by_a_hair() -> None:
+    limited = problem(limits=(P99,))
+    hair = seen(5, 150.0, number=5, p99=(99.0,))
+    named = incumbent(limited, [*SLOW, hair])
+    assert named is not None and named.configuration != {"n": 5}
+    assert {"n": 5} not in [one.configuration for one in front(limited, [*SLOW, hair])]
+    # It is worth another look all the same; and is named where nothing keeps the limit surely.
+    assert finalists(limited, [*SLOW, hair], 1)[0].configuration == {"n": 5}
+    over = [replace(one, values={**one.values, "p99": (120.0, 125.0, 130.0)}) for one in SLOW]
+    alone = incumbent(limited, [*over, hair])
+    assert alone is not None and alone.configuration == {"n": 5}
+    # Measured again and again, a mean that near is sure enough.
+    often = seen(5, *[150.0] * 60, number=5, p99=tuple([98.0, 99.0, 97.0] * 20))
+    settled = incumbent(limited, [*SLOW, often])
+    assert settled is not None and settled.configuration == {"n": 5}
+
+
+def test_without_repeats_the_mean_is_all_there_is_to_keep_a_limit_by() -> None:
+    limited = problem(limits=(P99,))
+    best = incumbent(limited, [seen(1, 90.0, p99=(50.0,)), seen(5, 150.0, p99=(99.0,))])
+    assert best is not None and best.configuration == {"n": 5}
+
+
+def test_what_was_not_measured_keeps_no_limit_surely() -> None:
+    limited = problem(limits=(P99,))
+    best = incumbent(limited, [seen(1, 90.0, p99=(50.0,)), seen(5, 150.0)])
+    assert best is not None and best.configuration == {"n": 1}

@@ -150,6 +150,28 @@ def watched(browser: Any) -> Iterator[Any]:
         context.close()
 
 
+def test_what_was_measured_in_shorter_windows_is_drawn_hollow(site: Site, watched: Any) -> None:
+    page = watched().page
+    page.goto(f"{site.url}/sessions/{site.session.id}")
+    page.wait_for_selector("#chart svg path", state="attached")
+    dotted = page.locator("#chart svg path[stroke-dasharray][fill]:not([fill='none'])")
+    assert dotted.count() == 0
+    page.evaluate(
+        """() => {
+            const place = document.getElementById("chart-data");
+            const data = JSON.parse(place.textContent);
+            data.steps.at(-1).fidelity = 1 / 3;
+            place.textContent = JSON.stringify(data);
+            document.dispatchEvent(new Event("htmx:afterSettle"));
+        }"""
+    )
+    surface = page.evaluate(
+        "() => getComputedStyle(document.documentElement).getPropertyValue('--surface').trim()"
+    )
+    assert [one.get_attribute("fill") for one in dotted.all()] == [surface]
+    assert "1 measured in shorter windows" in page.locator("#chart").get_attribute("aria-label")
+
+
 def test_the_chart_is_drawn_and_follows_the_session(
     site: Site, watched: Any, tmp_path: Path
 ) -> None:

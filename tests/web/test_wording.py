@@ -78,7 +78,7 @@ def report(direction: str, *values: float | None) -> dict[str, Any]:
             "number": n, "state": "failed" if value is None else "completed", "value": value,
             "failure": "timed-out" if value is None else None, "message": "", "seconds": 1.0,
             "kind": "explore" if n else "baseline", "lane": "", "reason": "",
-            "configuration": {"a": n}, "in_force": None, "fidelity": 1.0,
+            "configuration": {"a": n}, "in_force": None, "fidelity": 1.0, "breaks": [],
         }
         for n, value in enumerate(values)
     ]  # fmt: skip
@@ -99,6 +99,15 @@ def test_the_best_so_far_follows_the_objectives_direction() -> None:
 
 def test_nothing_leads_while_nothing_beats_the_baseline() -> None:
     assert course(report("max", 10.0, 9.0)).leader is None
+
+
+def test_what_breaks_a_limit_leads_nothing() -> None:
+    told = report("max", 10.0, 900.0, 9.0)
+    told["trials"][0]["breaks"] = told["trials"][1]["breaks"] = ["p99<=20 ms"]
+    seen = course(told)
+    assert [step.best for step in seen.steps] == [None, None, 9.0]
+    assert seen.leader is not None
+    assert seen.leader.number == 2
 
 
 def test_what_a_short_window_shows_is_no_record() -> None:

@@ -69,6 +69,7 @@ class ActorCriticRecommender(SequentialRecommender):
         "Zhang et al., SIGMOD 2019 (CDBTune); Lillicrap et al., ICLR 2016 (DDPG); "
         "Fujimoto and Gu, NeurIPS 2021 (TD3+BC)"
     )
+    heeds_limits = True
 
     def suggest(
         self,

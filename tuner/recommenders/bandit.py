@@ -33,6 +33,7 @@ class BanditRecommender(SequentialRecommender):
         "Thompson, 1933; Kaufmann, Cappe and Garivier, AISTATS 2012; "
         "Wang, Audibert and Munos, NIPS 2008"
     )
+    heeds_limits = True
     settings_declared = (
         ARMS,
         Setting(

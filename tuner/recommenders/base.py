@@ -180,6 +180,12 @@ class Recommender(ABC):
     source: ClassVar[str]
     """The paper or manual the method comes from."""
     settings_declared: ClassVar[tuple[Setting, ...]] = ()
+    heeds_every_objective: ClassVar[bool] = False
+    """Whether no objective of several is neglected: what the first one's values can move, the
+    others' can too. A session with several takes no other recommender."""
+    heeds_limits: ClassVar[bool] = False
+    """Whether limits move it away from what breaks them. A session with limits takes the others
+    too, for what it names keeps them whoever suggests, and says that trials may break them."""
 
     def __init__(self, options: Mapping[str, object] | None = None) -> None:
         self.options = parse_settings(

@@ -57,6 +57,7 @@ class BoostedRankRecommender(SequentialRecommender):
     name = "boosted-rank"
     summary = "AutoTVM's way: boosted trees that rank, annealed: for compute kernels and schedules"
     source = "Chen et al., Learning to Optimize Tensor Programs, NeurIPS 2018; Burges, 2010"
+    heeds_limits = True
     settings_declared = (
         Setting(
             name="epsilon",

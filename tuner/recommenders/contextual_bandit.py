@@ -45,6 +45,7 @@ class ContextualBanditRecommender(SequentialRecommender):
     name = "contextual-bandit"
     summary = "a bandit that plays first what was good under similar workloads; needs past sessions"
     source = "Li et al., WWW 2010 (LinUCB); Agrawal and Goyal, ICML 2013 (linear Thompson sampling)"
+    heeds_limits = True
     settings_declared = (
         ARMS,
         Setting(

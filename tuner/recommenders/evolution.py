@@ -43,6 +43,7 @@ class EvolutionRecommender(SequentialRecommender):
     name = "evolution"
     summary = "breeding from the best: no model to be wrong, for rugged spaces and 50 to 200 trials"
     source = "Real et al., AAAI 2019; Doerr et al., GECCO 2017; Syswerda, ICGA 1989"
+    heeds_limits = True
     settings_declared = (
         Setting(name="population", default=8, low=2, high=1000, help="the best that may breed"),
         Setting(

@@ -40,6 +40,7 @@ class GridRecommender(SequentialRecommender):
     name = "grid"
     summary = "a grid, coarse first, then refined; a small space is tried whole"
     source = "Weyl, 1916 (golden strides); Box, Hunter and Hunter, 1978 (fractional factorials)"
+    heeds_every_objective = True  # for it looks at none
 
     def propose(
         self, history: History, state: State, rng: np.random.Generator

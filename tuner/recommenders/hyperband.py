@@ -155,6 +155,7 @@ class HyperbandRecommender(SequentialRecommender):
         "Li et al., JMLR 2018; asynchronous as Li et al., MLSys 2020; with a model as Falkner, "
         "Klein and Hutter, ICML 2018; rungs judged as Li et al., VLDB 2022"
     )
+    heeds_limits = True
     settings_declared = (
         Setting(
             name="eta",

@@ -59,6 +59,7 @@ class LocalRecommender(SequentialRecommender):
     name = "local"
     summary = "steps of one knob from the best; with trust_region in small, verified steps online"
     source = "Wu, Wang and Huang, AAAI 2021 (CFO); Eriksson et al., NeurIPS 2019 (trust region)"
+    heeds_limits = True
     settings_declared = (
         Setting(
             name="trust_region",

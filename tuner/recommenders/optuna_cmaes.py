@@ -41,6 +41,7 @@ class CovarianceRecommender(SequentialRecommender):
     name = "optuna-cmaes"
     summary = "Optuna's CMA-ES: for real-valued knobs that act together, and hundreds of trials"
     source = "Hansen, arXiv 1604.00772; Nomura and Shibata, cmaes, arXiv 2402.01373; Optuna"
+    heeds_limits = True
     settings_declared = (
         Setting(
             name="population",

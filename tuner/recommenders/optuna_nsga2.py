@@ -40,6 +40,8 @@ class NondominatedSortingRecommender(SequentialRecommender):
     name = "optuna-nsga2"
     summary = "Optuna's NSGA-II: several objectives at once, with limits, towards a Pareto front"
     source = "Deb, Pratap, Agarwal and Meyarivan, IEEE Trans. Evol. Comp. 6(2), 2002; Optuna"
+    heeds_every_objective = True
+    heeds_limits = True
     settings_declared = (
         Setting(
             name="population",

@@ -40,6 +40,7 @@ class TreeParzenRecommender(SequentialRecommender):
     name = "optuna-tpe"
     summary = "Optuna's tree-structured Parzen estimator: quick, at home with conditional knobs"
     source = "Bergstra et al., NeurIPS 2011; Watanabe, arXiv 2304.11127; Optuna"
+    heeds_limits = True
     settings_declared = (
         Setting(
             name="candidates",

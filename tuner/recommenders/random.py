@@ -16,6 +16,7 @@ class RandomRecommender(SequentialRecommender):
     name = "random"
     summary = "uniform random search without repeats"
     source = "Bergstra and Bengio, JMLR 2012"
+    heeds_every_objective = True  # for it looks at none
 
     def propose(
         self, history: History, state: State, rng: np.random.Generator

@@ -22,6 +22,7 @@ class SkoptForestRecommender(SequentialRecommender):
     name = "skopt-forest"
     summary = "scikit-optimize's trees: a well-known yardstick for `forest`"
     source = "Geurts, Ernst and Wehenkel, 2006; Breiman, 2001; scikit-optimize 0.10"
+    heeds_limits = True
     settings_declared = (
         Setting(
             name="trees",

@@ -19,6 +19,7 @@ class SkoptGaussianProcessRecommender(SequentialRecommender):
     name = "skopt-gp"
     summary = "scikit-optimize's Gaussian process: careful with few trials, seconds a suggestion"
     source = "Snoek, Larochelle and Adams, NeurIPS 2012; scikit-optimize 0.10"
+    heeds_limits = True
     settings_declared = (
         Setting(
             name="history",

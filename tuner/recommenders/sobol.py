@@ -21,6 +21,7 @@ class SobolRecommender(SequentialRecommender):
     name = "sobol"
     summary = "a scrambled Sobol sequence: an even spread over the whole space"
     source = "Sobol, 1967; Owen's scrambling, 1998; scipy.stats.qmc"
+    heeds_every_objective = True  # for it looks at none
 
     def propose(
         self, history: History, state: State, rng: np.random.Generator

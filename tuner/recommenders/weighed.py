@@ -20,6 +20,9 @@ class WeighingRecommender(SequentialRecommender):
     With one objective it adds nothing.
     """
 
+    heeds_every_objective = True
+    heeds_limits = True
+
     def propose(
         self, history: History, state: State, rng: np.random.Generator
     ) -> tuple[Suggestion, State]:

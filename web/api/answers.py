@@ -69,8 +69,24 @@ class AgentSchema(ma.Schema):
     dropped = _id(metadata={"description": "results it had no room to keep"})
 
 
+class LimitSchema(ma.Schema):
+    """A bound on an objective or a metric: at most (`min`) or at least (`max`)."""
+
+    name = _text()
+    direction = _text(metadata={"enum": ["min", "max"]})
+    bound = fields.Float(
+        required=True,
+        allow_none=True,
+        metadata={"description": "null until the baseline is measured, where it is relative to it"},
+    )
+    factor = fields.Float(
+        required=True, allow_none=True, metadata={"description": "times the baseline's mean"}
+    )
+    unit = _text()
+
+
 class SessionSchema(ma.Schema):
-    """One effort to tune one target for one objective."""
+    """One effort to tune one target for its objectives, within limits."""
 
     id = _id()
     target_id = _id()
@@ -78,7 +94,11 @@ class SessionSchema(ma.Schema):
     state = fields.Enum(SessionState, by_value=True, required=True)
     phase = fields.Enum(SessionPhase, by_value=True, required=True)
     reason = _text(metadata={"description": "why the session stands where it stands"})
-    objective = _object()
+    objective = _object(metadata={"description": "the first, which the confirmation compares"})
+    objectives = fields.List(fields.Dict(), required=True)
+    limits = fields.List(
+        fields.Nested(LimitSchema), required=True, metadata={"description": "what is to be kept"}
+    )
     workload = _object()
     recommender = _text()
     recommender_options = _object()

@@ -7,6 +7,7 @@ from typing import Any
 import marshmallow as ma
 from marshmallow import fields
 
+from web.api.answers import LimitSchema
 from web.api.knowledge_schema import ReportKnowledge
 
 
@@ -61,6 +62,56 @@ class ReportIncumbent(ma.Schema):
     reason = _text()
 
 
+class LimitReading(ma.Schema):
+    """What one configuration's windows say of a limited quantity."""
+
+    value = fields.Float(required=True, metadata={"description": "the mean of its windows"})
+    ci95 = fields.List(fields.Float(), required=True, allow_none=True)
+    windows = fields.Integer(required=True)
+    kept = fields.Boolean(required=True, metadata={"description": "whether the mean keeps it"})
+    sure = fields.Boolean(
+        required=True,
+        metadata={"description": "whether the whole interval is on the mean's side of the bound"},
+    )
+
+
+class ReportLimit(LimitSchema):
+    """A limit beside what the baseline and the incumbent have."""
+
+    text = _text()
+    baseline = fields.Nested(LimitReading, required=True, allow_none=True)
+    incumbent = fields.Nested(LimitReading, required=True, allow_none=True)
+
+
+class LimitCheck(ma.Schema):
+    """One limit in the paired windows."""
+
+    limit = _text()
+    incumbent = fields.Nested(LimitReading, required=True)
+    baseline = fields.Nested(LimitReading, required=True, allow_none=True)
+
+
+class FrontPoint(ma.Schema):
+    """A configuration that none beats in every objective."""
+
+    trial = fields.Integer(required=True)
+    configuration = _object()
+    values = _object(metadata={"description": "each objective's, by name"})
+    windows = fields.Integer(required=True)
+    is_baseline = fields.Boolean(required=True)
+    is_incumbent = fields.Boolean(required=True)
+
+
+class ReportFront(ma.Schema):
+    """What several objectives leave to choose from, within the limits."""
+
+    points = fields.List(fields.Nested(FrontPoint), required=True)
+    hypervolume = _value(
+        metadata={"description": "what the points dominate, as far as the reference"}
+    )
+    reference = _object(allow_none=True)
+
+
 class ReportConfirmation(ma.Schema):
     """The paired comparison; a ratio above 1 always means better."""
 
@@ -71,6 +122,10 @@ class ReportConfirmation(ma.Schema):
     incumbent_value = _value(metadata={"description": "mean of the paired windows"})
     verdict = _text(metadata={"enum": ["better", "worse", "no gain found", "undecided"]})
     words = _text()
+    recommended = fields.Boolean(
+        required=True, metadata={"description": "whether the incumbent is what to run"}
+    )
+    limits = fields.List(fields.Nested(LimitCheck), required=True)
 
 
 class ReportTrial(ma.Schema):
@@ -84,6 +139,12 @@ class ReportTrial(ma.Schema):
     in_force = _object(allow_none=True)
     value = _value()
     values = fields.List(fields.Float(), required=True)
+    measured = _object(
+        metadata={"description": "the mean of each objective and of what limits bound, by name"}
+    )
+    breaks = fields.List(
+        fields.String(), required=True, metadata={"description": "the limits that its means break"}
+    )
     seconds = fields.Float(required=True)
     fidelity = fields.Float(
         required=True,
@@ -132,9 +193,23 @@ class ReportSchema(ma.Schema):
     target = _text()
     kind = _text()
     objective = fields.Nested(ReportObjective, required=True)
+    objectives = fields.List(fields.Nested(ReportObjective), required=True)
+    limits = fields.List(fields.Nested(ReportLimit), required=True)
     workload = _object()
     baseline = fields.Nested(ReportBaseline, required=True)
     incumbent = fields.Nested(ReportIncumbent, required=True, allow_none=True)
+    least_breaking = fields.Nested(
+        ReportTrial,
+        required=True,
+        allow_none=True,
+        metadata={"description": "the trial to look at where nothing measured keeps the limits"},
+    )
+    front = fields.Nested(
+        ReportFront,
+        required=True,
+        allow_none=True,
+        metadata={"description": "null with one objective"},
+    )
     confirmation = fields.Nested(ReportConfirmation, required=True, allow_none=True)
     recommended = _object(metadata={"description": "what to run"})
     reference_lines = fields.List(fields.Nested(ReferenceLine), required=True)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from flask import Response, jsonify
+from marshmallow import fields, validate
 
 from knowledge_base.records import Page, Scope, Session, SessionState, Target
 from tuner.errors import InvalidSession
@@ -30,11 +31,14 @@ from web.errors import Problem
 from web.openapi import ApiBlueprint
 from web.services import services
 
+MOST_OBJECTIVES = 10
+MOST_LIMITS = 20
+
 blueprint = ApiBlueprint(
     "sessions",
     __name__,
     url_prefix="/api/v1/sessions",
-    description="Efforts to tune one target for one objective",
+    description="Efforts to tune one target for its objectives, within limits",
 )
 
 
@@ -43,6 +47,19 @@ class SessionRequestSchema(StrictSchema):
 
     target = Text(required=True, shortest=1)
     objective = Text(allow_none=True, metadata={"description": "the target's first by default"})
+    objectives = fields.List(
+        Text(shortest=1),
+        validate=validate.Length(max=MOST_OBJECTIVES),
+        metadata={"description": "further ones, improved beside it"},
+    )
+    limits = fields.List(
+        Text(shortest=1),
+        validate=validate.Length(max=MOST_LIMITS),
+        metadata={
+            "description": "what is to be kept: latency_p99<=20, hit_ratio>=0.5, or times the "
+            "baseline's as in latency_p99<=1.2x"
+        },
+    )
     trials = Whole(metadata={"description": "search trials, 40 by default"})
     wall_seconds = Real(allow_none=True, metadata={"description": "the search ends after this"})
     gain_floor = Real(

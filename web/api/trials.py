@@ -71,11 +71,13 @@ def report_state(message: StateReport, trial_id: int) -> Directive:
 def report_result(message: TrialResult, trial_id: int) -> Receipt:
     """How a trial ended, with its windows. Being late is no error: the receipt says so.
 
-    A completed result that lacks windows of its plan, or the session's objective in any of them,
-    is kept whole and stored as `harness-failed`: no measurement is lost, none counts by half.
+    A completed result that lacks windows of its plan, or in any of them an objective of the session
+    or what its limits bound, is kept whole and stored as `harness-failed`: no measurement is lost,
+    none counts by half.
     """
     trial, session = _own_trial(trial_id)
-    failure, fault = _judged(message, trial, session)
+    windows = _windows(trial_id, session, message)
+    failure, fault = _judged(message, windows, trial, session)
     try:
         finished = services().store.trials.finish(
             trial_id,
@@ -88,7 +90,7 @@ def report_result(message: TrialResult, trial_id: int) -> Receipt:
             seconds=message.seconds,
             restarted=message.restarted,
             lines=[line.to_json() for line in message.lines],
-            windows=_windows(trial_id, message.epoch, message.windows),
+            windows=windows,
         )
     except Conflict as error:
         raise Problem("never-granted", str(error)) from error
@@ -119,39 +121,56 @@ def _own_trial(trial_id: int) -> tuple[Trial, Session]:
     return trial, session
 
 
-def _judged(message: TrialResult, trial: Trial, session: Session) -> tuple[str | None, str]:
+def _judged(
+    message: TrialResult, windows: Sequence[NewWindow], trial: Trial, session: Session
+) -> tuple[str | None, str]:
     """How the trial failed (None: it did not), and what the server found wrong, in words."""
     if message.failure or message.state == TrialState.FAILED:
         return message.failure or FailureKind.HARNESS_FAILED, ""
-    objective = session.objective["name"]
-    ordered = sorted(message.windows, key=lambda window: window.position)
-    measured = [window.arm for window in ordered if objective in window.objectives]
-    if measured != list(trial.sequence):
-        return FailureKind.HARNESS_FAILED, (
-            f"reported as completed, but {objective} was measured in "
-            f"{len(measured)} of {len(trial.sequence)} planned windows ({', '.join(measured)})"
-        )
+    ordered = sorted(windows, key=lambda window: window.position)
+    planned = list(trial.sequence)
+    for name in dict.fromkeys(one["name"] for one in (*session.objectives, *session.limits)):
+        measured = [window.arm for window in ordered if name in window.objectives]
+        if measured != planned:
+            return FailureKind.HARNESS_FAILED, (
+                f"reported as completed, but {name} was measured in {len(measured)} of "
+                f"{len(planned)} planned windows ({', '.join(measured)})"
+                f"; read were: {', '.join(_read(windows))}"
+            )
     return None, ""
 
 
-def _windows(trial_id: int, epoch: int, reported: Sequence[WindowReport]) -> list[NewWindow]:
+def _read(windows: Sequence[NewWindow]) -> list[str]:
+    """The names of all that the windows tell."""
+    return sorted({name for one in windows for name in (*one.objectives, *one.metrics.as_dict())})
+
+
+def _windows(trial_id: int, session: Session, message: TrialResult) -> list[NewWindow]:
     return [
         NewWindow(
             trial_id=trial_id,
-            epoch=epoch,
+            epoch=message.epoch,
             arm=window.arm,
             block=window.block,
             position=window.position,
             purpose=window.purpose,
             started_at=parse_moment(window.started_at),
             seconds=window.seconds,
-            objectives=window.objectives,
+            objectives={**_limited(session, window), **window.objectives},
             metrics=MetricVector.of(as_measured(window.metrics)),
             contamination=window.contamination,
             details=window.details,
         )
-        for window in reported
+        for window in message.windows
     ]
+
+
+def _limited(session: Session, window: WindowReport) -> dict[str, float]:
+    """The metrics that the session's limits bound. They are kept with the objectives, by which a
+    session is judged ever after: other metrics are given up by retention."""
+    names = {limit["name"] for limit in session.limits}
+    read = MetricVector.of(as_measured(window.metrics)).as_dict()
+    return {name: value for name, value in read.items() if name in names}
 
 
 def _follow_up(finished: Finished, session: Session) -> None:

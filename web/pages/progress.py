@@ -27,7 +27,8 @@ class Step:
 
     `best` is the best value of this and all earlier trials; `ratio` this trial's value against
     the baseline's (above 1: better); `record` whether it set a new best. What was measured in less
-    than a full window (`fidelity` below 1) has no ratio and sets no record.
+    than a full window (`fidelity` below 1) has no ratio and sets no record; nor does what broke a
+    limit, which `breaks` lists.
     """
 
     number: int
@@ -43,6 +44,7 @@ class Step:
     reason: str
     seconds: float
     fidelity: float
+    breaks: tuple[str, ...]
     configuration: Mapping[str, Any]
     adjusted: tuple[Difference, ...]
 
@@ -62,7 +64,8 @@ class Course:
 
     @property
     def leader(self) -> Step | None:
-        """The step with the best value that is not the baseline's; None when none beat it."""
+        """The step with the best value within the limits that is not the baseline's; None when
+        none beat it."""
         records = [step for step in self.steps if step.record and not step.is_baseline]
         return records[-1] if records else None
 
@@ -84,6 +87,7 @@ class Course:
                     "value": step.value,
                     "best": step.best,
                     "fidelity": step.fidelity,
+                    "breaks": step.breaks,
                     "kind": step.kind,
                     "failure": step.failure,
                     "reason": step.reason,
@@ -103,8 +107,9 @@ def course(report: Mapping[str, Any]) -> Course:
     for trial in report["trials"]:
         value = trial["value"] if trial["state"] == "completed" else None
         full = value if trial["fidelity"] == 1.0 else None
-        record = full is not None and (best is None or objective.better(full, best))
-        best = full if record else best
+        kept = None if trial["breaks"] else full
+        record = kept is not None and (best is None or objective.better(kept, best))
+        best = kept if record else best
         ratio = None if full is None else _ratio(objective, full, baseline)
         steps.append(_step(trial, value=value, best=best, ratio=ratio, record=record))
     return Course(objective=objective, baseline=baseline, steps=tuple(steps))
@@ -139,6 +144,7 @@ def _step(
         reason=trial["reason"],
         seconds=trial["seconds"],
         fidelity=trial["fidelity"],
+        breaks=tuple(trial["breaks"]),
         configuration=trial["configuration"],
         adjusted=adjusted(trial),
     )

@@ -15,6 +15,7 @@ from tuner.report import changes
 from tuner.service import SessionService
 from web.pages.interval import Interval, interval
 from web.pages.learnt import Learnt, learnt
+from web.pages.plane import Plane, plane
 from web.pages.progress import Course, Difference, adjusted, course
 from web.pages.wording import PHASES
 
@@ -34,6 +35,7 @@ class SessionPage:
     changes: Sequence[Mapping[str, Any]]
     adjusted: Mapping[str, Difference]
     interval: Interval | None
+    plane: Plane | None
     learnt: Learnt
     events: Sequence[Event]
     open_trial: Trial | None
@@ -89,6 +91,7 @@ def session_page(store: Store, service: SessionService, session: Session) -> Ses
         changes=_changes(space, session, leading),
         adjusted={d.knob: d for d in adjusted(leading)} if leading else {},
         interval=interval(report["confirmation"], margin=session.budget.get("margin", 0.02)),
+        plane=plane(report),
         learnt=learnt(session, report["knowledge"]),
         events=store.events.list(session_id=session.id, limit=SHOWN_EVENTS, newest_first=True),
         open_trial=next((trial for trial in trials if trial.state.held), None),
@@ -102,8 +105,10 @@ def fingerprint(store: Store, session: Session, *, now: datetime) -> str:
     """
     newest = store.events.list(session_id=session.id, limit=1, newest_first=True)
     trials = [(t.number, str(t.state), t.epoch) for t in store.trials.all(session.id)]
+    learnt_last = store.artefacts.last_id(session.id)
     minute = int(now.timestamp() // 60)
-    known = (session.revision, str(session.state), trials, [e.id for e in newest], minute)
+    seen = (session.revision, str(session.state), trials, [e.id for e in newest])
+    known = (*seen, learnt_last, minute)
     return hashlib.sha256(repr(known).encode()).hexdigest()[:32]
 
 

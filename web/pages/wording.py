@@ -137,7 +137,8 @@ def share(value: float) -> str:
 def gain(value: float, *, relative: bool, unit: str = "") -> str:
     """What a change gives, above 0 for the better: +44 % of a logarithm's gain, else in a unit."""
     if relative:
-        return f"{round(100 * math.expm1(value)) + 0:+,} %"
+        percent = 100 * math.expm1(value)
+        return f"{percent:+.1e} %" if percent >= 1e6 else f"{round(percent) + 0:+,} %"
     return f"{'+' if value >= 0 else ''}{number(value)} {unit}".rstrip()
 
 

@@ -94,15 +94,11 @@
             name: "trial",
             type: "scatter",
             symbolSize: 8,
-            itemStyle: {
-              color: colour("surface"),
-              borderColor: colour("river"),
-              borderWidth: 1.5,
-            },
+            itemStyle: { borderColor: colour("river"), borderWidth: 1.5 },
             data: measured.map((step) => ({
               value: [step.number, step.value],
               words: words(step, data),
-              itemStyle: step.value === step.best ? { color: colour("river") } : {},
+              itemStyle: mark(step),
             })),
           },
           {
@@ -122,14 +118,29 @@
     );
   }
 
+  // Hollow: a shorter window shows another value than a full one would, and sets no record.
+  const mark = (step) => {
+    if (step.breaks.length) return { color: colour("amber-soft"), borderColor: colour("amber") };
+    if (step.fidelity < 1) return { color: colour("surface"), borderType: "dotted" };
+    return { color: colour(step.value === step.best ? "river" : "river-soft") };
+  };
+
   const words = (step, data) =>
-    `Trial ${step.number}: ${short.format(step.value)} ${data.unit}\n${step.kind}. ${step.reason}`;
+    `Trial ${step.number}: ${short.format(step.value)} ${data.unit}${length(step)}\n` +
+    `${step.breaks.length ? `Beyond ${step.breaks.join(", ")}.\n` : ""}${step.kind}. ${step.reason}`;
+
+  const length = (step) =>
+    step.fidelity < 1 ? ` in ${Math.round(100 * step.fidelity)} % of a window` : "";
 
   function description(data, measured, failed) {
     const best = measured.at(-1)?.best;
     const parts = [`${data.objective} by trial: ${measured.length} measured, ${failed.length} failed.`];
+    const shorter = measured.filter((step) => step.fidelity < 1).length;
+    if (shorter) parts.push(`${shorter} measured in shorter windows, drawn hollow.`);
     if (data.baseline !== null) parts.push(`Baseline ${short.format(data.baseline)}.`);
-    if (best !== undefined) parts.push(`Best so far ${short.format(best)} ${data.unit}.`);
+    const beyond = measured.filter((step) => step.breaks.length).length;
+    if (beyond) parts.push(`${beyond} beyond a limit.`);
+    if (best != null) parts.push(`Best so far ${short.format(best)} ${data.unit}.`);
     return parts.join(" ");
   }
 
