@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 TUNE_STAMP := $(VENV)/.installed-tune
 
 .DEFAULT_GOAL := help
-.PHONY: help tune test test-all lint types floors format system browser bench bench-all record bench-agent vendor clean
+.PHONY: help tune test test-all test-statistics lint types floors format system browser bench bench-all record bench-agent vendor clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -37,6 +37,9 @@ test-all: $(STAMP) system ## the whole suite, slow and privileged checks and the
 	$(MAKE) --no-print-directory lint types floors
 	LONTRA_TEST_POSTGRESQL=$$(sh tests/system-packages.sh has-postgresql) \
 		$(BIN)/python -m pytest -s --timeout 5400 $(ARGS)
+
+test-statistics: $(STAMP) ## are the verdicts true: some 1,300 sessions round the ring (about an hour)
+	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -W ignore tests/statistics/campaign.py $(ARGS)
 
 lint: $(STAMP) ## ruff: rules and format
 	$(BIN)/ruff check .

@@ -242,7 +242,8 @@ def _evidence(report: Report) -> list[str]:
     failed = [trial for trial in trials if trial["state"] == "failed"]
     base = report["baseline"]["value"]
     best = report["incumbent"]["value"] if report["incumbent"] else None
-    lines = [
+    lines = textwrap.wrap(report["measurement"]["words"], WIDTH) if report["measurement"] else []
+    lines += [
         f"While searching: baseline {number(base)}, "
         f"incumbent {_with_unit(best, report['objective'])} "
         "(not paired: the windows above are what compares them).",

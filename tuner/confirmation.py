@@ -3,7 +3,8 @@
 Baseline (A) and incumbent (B) are measured in blocks A B B A, B A A B, ...: each half block is
 one pair of neighbours in time, so slow drift hits both alike and cancels in the pair's ratio
 (on a busy two-core machine adjacent pairs were seen to have 0.34-0.45 of the variance of pairs
-far apart). The interval is Student's t on the log ratios, two-sided, 95 %.
+far apart). The interval is Student's t on the log ratios, two-sided, 95 %, and stays true though
+the pairs are looked at while they come in (`tuner.looks`).
 """
 
 from __future__ import annotations
@@ -13,19 +14,23 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
 from scipy import stats
 
 from knowledge_base.records import Window
 from targets.metrics import Objective
 from targets.protocol import BASELINE_ARM, CANDIDATE_ARM
 from tuner.keeping import Check
+from tuner.looks import ERROR, Looks
 
-CONFIDENCE = 0.95
 MINIMUM_PAIRS = 12
+"""No verdict rests on fewer."""
+
 ABBA = (BASELINE_ARM, CANDIDATE_ARM, CANDIDATE_ARM, BASELINE_ARM)
 BAAB = (CANDIDATE_ARM, BASELINE_ARM, BASELINE_ARM, CANDIDATE_ARM)
 PAIRS_PER_BLOCK = 2
 BETTER = "better"
+UNDECIDED = "undecided"
 
 
 def block_sequence(block: int) -> tuple[str, ...]:
@@ -67,7 +72,8 @@ class Confirmation:
     Ratio above 1 always means better. All are None when there are no pairs, or one of which no
     ratio can be taken; the interval is None for a single pair. `finding` is the verdict in a
     sentence, `advice` what follows for who keeps to the baseline, `checks` whether the session's
-    limits were kept in the same windows.
+    limits were kept in the same windows, `chance` how probable it is that the pairs still planned
+    decide what these do not.
     """
 
     ratio: float | None
@@ -78,6 +84,12 @@ class Confirmation:
     finding: str
     advice: str = ""
     checks: tuple[Check, ...] = ()
+    chance: float = 0.0
+
+    @property
+    def decided(self) -> bool:
+        """Whether more pairs would not change the verdict's kind."""
+        return self.verdict != UNDECIDED
 
     @property
     def mends(self) -> bool:
@@ -118,24 +130,28 @@ class Confirmation:
 def confirm(
     ratios: Sequence[float | None],
     *,
+    looks: Looks,
     margin: float,
     pair_seconds: float = 0.0,
     checks: tuple[Check, ...] = (),
 ) -> Confirmation:
-    """The verdict on a set of paired ratios.
+    """The verdict on a set of paired ratios: at the last look that they reach.
 
     Args:
-        ratios: as `pair_ratios` gives them; above 1 means the candidate is better.
+        ratios: as `pair_ratios` gives them, in order; above 1 means the candidate is better. Those
+            after the last look wait for the next.
+        looks: the plan of them. Before the first there is no verdict.
         margin: the relative difference the user cares about, e.g. 0.02.
         pair_seconds: what one more pair costs, for saying what it would take to know.
         checks: the limits in those windows.
 
     Returns:
         *no gain found* (interval inside the margin around 1), *better* (interval above 1),
-        *worse* (below) or *undecided*, as with fewer than `MINIMUM_PAIRS` pairs whatever they say.
+        *worse* (below) or *undecided*, as before the first look whatever the pairs say.
     """
-    pairs = len(ratios)
-    logs = [math.log(ratio) for ratio in ratios if ratio is not None]
+    looked = looks.reached(len(ratios))
+    pairs = looked or len(ratios)
+    logs = [math.log(ratio) for ratio in ratios[:pairs] if ratio is not None]
     if not pairs or len(logs) < pairs:
         return replace(_no_ratio(pairs, pairs - len(logs)), checks=checks)
     mean = math.fsum(logs) / pairs
@@ -145,14 +161,15 @@ def confirm(
             low=None,
             high=None,
             pairs=1,
-            verdict="undecided",
+            verdict=UNDECIDED,
             finding=f"Undecided: one pair says {_times(math.exp(mean))}, but one pair has no "
             "spread.",
             advice="Keep the baseline until more is known.",
             checks=checks,
         )
     deviation = math.sqrt(math.fsum((log - mean) ** 2 for log in logs) / (pairs - 1))
-    half = float(stats.t.ppf((1 + CONFIDENCE) / 2, pairs - 1)) * deviation / math.sqrt(pairs)
+    quantile = looks.quantile(looked) if looked else float(stats.t.isf(ERROR / 2, pairs - 1))
+    half = quantile * deviation / math.sqrt(pairs)
     low, high = math.exp(mean - half), math.exp(mean + half)
     needed = pairs_to_know(mean, deviation, margin=margin)
     cost = f"about {needed} pairs"
@@ -161,7 +178,9 @@ def confirm(
     measured = (
         f"{_times(math.exp(mean))} (95 % interval {low:.3f} to {high:.3f}, {pairs} paired windows)"
     )
-    verdict, finding, advice = _verdict(low, high, measured, pairs=pairs, margin=margin, cost=cost)
+    verdict, finding, advice = _verdict(
+        low, high, measured, first=None if looked else looks.pairs[0], margin=margin, cost=cost
+    )
     return Confirmation(
         ratio=math.exp(mean),
         low=low,
@@ -171,7 +190,28 @@ def confirm(
         finding=finding,
         advice=advice,
         checks=checks,
+        chance=_chance_to_know(mean, deviation, pairs, looks=looks, margin=margin),
     )
+
+
+def _chance_to_know(
+    mean: float, deviation: float, pairs: int, *, looks: Looks, margin: float
+) -> float:
+    """The probability, by what the pairs say so far, that the last look decides: that its interval
+    then lies above 1, below 1 or within the margin (predictive power: Spiegelhalter, Freedman and
+    Blackburn, Controlled Clinical Trials 7, 1986)."""
+    last = looks.pairs[-1]
+    if pairs >= last or deviation == 0.0:
+        return 1.0 if deviation == 0.0 else 0.0
+    half = looks.quantile(last) * deviation / math.sqrt(last)
+    # The last mean, with a flat prior for the effect, is normal around the present one.
+    spread = deviation * math.sqrt((last - pairs) / (last * pairs))
+    inner = math.log1p(margin) - half
+    chance = float(stats.norm.sf(half, mean, spread) + stats.norm.cdf(-half, mean, spread))
+    if inner > 0:
+        inside = min(inner, half)
+        chance += float(np.diff(stats.norm.cdf([-inside, inside], mean, spread))[0])
+    return chance
 
 
 def nothing_to_confirm(why: str, *, advice: str = "Keep the baseline.") -> Confirmation:
@@ -198,22 +238,22 @@ def _no_ratio(pairs: int, without: int) -> Confirmation:
         low=None,
         high=None,
         pairs=pairs,
-        verdict="undecided",
+        verdict=UNDECIDED,
         finding=f"Undecided: {why}.",
         advice=advice,
     )
 
 
 def _verdict(
-    low: float, high: float, measured: str, *, pairs: int, margin: float, cost: str
+    low: float, high: float, measured: str, *, first: int | None, margin: float, cost: str
 ) -> tuple[str, str, str]:
-    """The verdict, the finding and the advice."""
+    """The verdict, the finding and the advice; `first`: the pairs of the first look, while there
+    are fewer."""
     until_then = "Keep the baseline until then."
-    if pairs < MINIMUM_PAIRS:
+    if first is not None:
         return (
-            "undecided",
-            f"Undecided: {measured} rests on fewer than {MINIMUM_PAIRS} pairs, the least for a "
-            "verdict.",
+            UNDECIDED,
+            f"Undecided: {measured} rests on fewer than {first} pairs, the least for a verdict.",
             until_then,
         )
     if 1 / (1 + margin) <= low and high <= 1 + margin:
@@ -227,20 +267,21 @@ def _verdict(
     if high < 1:
         return "worse", f"Worse than the baseline: {measured}.", "Keep the baseline."
     return (
-        "undecided",
+        UNDECIDED,
         f"Undecided: {measured} is too wide to tell from no effect. To know, {cost} are needed.",
         until_then,
     )
 
 
 def pairs_to_know(mean: float, deviation: float, *, margin: float) -> int:
-    """How many pairs would settle it with 80 % power at the 5 % level, the observed spread given.
+    """How many pairs would settle it with 80 % power, the observed spread given.
 
     What is to be told is the nearer of the two conclusions: that the effect is not 1, or that it
-    lies within the margin. Normal approximation, n = ((z_0.975 + z_0.8) sd / effect)^2.
+    lies within the margin. Normal approximation, n = ((z + z_0.8) sd / effect)^2, with the z
+    that a single look would ask for.
     """
     effect = max(abs(mean), math.log1p(margin) - abs(mean))
-    quantiles = float(stats.norm.ppf(0.975) + stats.norm.ppf(0.8))
+    quantiles = float(stats.norm.isf(ERROR / 2) + stats.norm.ppf(0.8))
     return max(MINIMUM_PAIRS, math.ceil((quantiles * deviation / effect) ** 2))
 
 

@@ -6,7 +6,7 @@ is fitted.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from knowledge_base.records import Trial, TrialState
 from targets.protocol import BASELINE_ARM, CANDIDATE_ARM
@@ -14,6 +14,7 @@ from tuner.confirmation import BETTER, PAIRS_PER_BLOCK, Confirmation, confirm, p
 from tuner.estimate import Estimate, front, incumbent
 from tuner.history import History
 from tuner.keeping import Check, Reading
+from tuner.measuring import Blocks, blocks_of, planned_looks
 from tuner.view import CONFIRM_TASK, SEARCH_TASK, SessionView, is_baseline, spares_budget
 
 
@@ -79,7 +80,7 @@ def turned_down(view: SessionView) -> Mapping[str, str]:
     A limit counts as broken once the whole interval is beyond its bound, or the mean is when every
     block was measured.
     """
-    blocks = -(-int(view.session.budget["confirm_pairs"]) // PAIRS_PER_BLOCK)
+    planned = planned_looks(view).pairs[-1] // PAIRS_PER_BLOCK
     asked: dict[str, list[Trial]] = {}
     for trial in view.of_task(CONFIRM_TASK):
         asked.setdefault(view.space.key(trial.configuration), []).append(trial)
@@ -89,14 +90,14 @@ def turned_down(view: SessionView) -> Mapping[str, str]:
         if failed:
             down[key] = f"{failed[0].failure}: {failed[0].message}"
             continue
-        done = [trial for trial in trials if trial.state is TrialState.COMPLETED]
+        done = blocks_of(view, trials).counted
         for reading in readings(view, done, CANDIDATE_ARM):
-            if reading.broken and (reading.sure or len(done) >= blocks):
+            if reading.broken and (reading.sure or len(done) >= planned):
                 down.setdefault(key, f"it breaks {reading.limit.text}: {reading.words}")
     return down
 
 
-def readings(view: SessionView, trials: list[Trial], arm: str) -> Iterator[Reading]:
+def readings(view: SessionView, trials: Sequence[Trial], arm: str) -> Iterator[Reading]:
     """What one arm's windows say of each limit that they tell of."""
     for limit in view.limits:
         values = [value for trial in trials for value in view.values(trial, arm, limit.name)]
@@ -134,16 +135,21 @@ def confirming(view: SessionView) -> list[Trial]:
     return [t for t in view.of_task(CONFIRM_TASK) if view.space.key(t.configuration) == key]
 
 
+def confirmed(view: SessionView) -> Blocks:
+    """The completed blocks of the present incumbent's confirmation."""
+    return blocks_of(view, confirming(view))
+
+
 def confirmation(view: SessionView) -> Confirmation:
-    """What the paired windows of the present incumbent say so far."""
-    trials = [trial for trial in confirming(view) if trial.state is TrialState.COMPLETED]
-    measured = {trial.id for trial in trials}
-    windows = [window for window in view.windows if window.trial_id in measured]
+    """What the paired windows of the present incumbent say at the last look that was reached."""
+    trials = confirmed(view).counted
+    windows = [window for trial in trials for window in view.windows_of(trial)]
     ratios = pair_ratios(view.objective, windows)
     seconds = sum(window.seconds for window in windows)
     before = {one.limit: one for one in readings(view, trials, BASELINE_ARM)}
     return confirm(
         ratios,
+        looks=planned_looks(view),
         margin=float(view.session.budget["margin"]),
         pair_seconds=seconds / len(ratios) if ratios else 0.0,
         checks=tuple(

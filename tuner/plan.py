@@ -24,12 +24,15 @@ from knowledge_base.records import (
     TrialState,
 )
 from targets.protocol import CANDIDATE_ARM
-from tuner.confirmation import PAIRS_PER_BLOCK, block_sequence, nothing_to_confirm
+from tuner.confirmation import PAIRS_PER_BLOCK, Confirmation, block_sequence, nothing_to_confirm
 from tuner.errors import InvalidSession
 from tuner.limits import SessionLimit
+from tuner.looks import Looks
+from tuner.measuring import Blocks, noise_study, planned_looks, planned_pairs
 from tuner.naming import (
     candidate,
     confirmation,
+    confirmed,
     confirming,
     incumbent_trial,
     least_breaking,
@@ -47,7 +50,8 @@ from tuner.view import (
     spares_budget,
 )
 
-BASELINE_WINDOWS = 3  # the least that gives a spread; what noise is first estimated from
+BASELINE_WINDOWS = 6  # the noise study: what scatter and drift are first estimated from
+FUTILE = 0.05  # a chance to know by more pairs below which they are not measured
 ATTEMPTS = 5  # how often a harness fault is forgiven in a row before the session gives up
 MOST_CANDIDATES = 5  # how many are confirmed one after the other, each broken by a limit or failing
 RUN_TIME_FACTOR = 20  # a window may take this many times its nominal length, plus the grace
@@ -159,6 +163,8 @@ def _begin_search(view: SessionView, baseline: Trial) -> Step:
         return End(SessionState.FAILED, str(error))
     stored = [limit.to_dict() for limit in limits]
     why = "the baseline is measured"
+    if (study := noise_study(view)) is not None:
+        why += f". {study.words()} Up to {planned_pairs(view)} pairs are planned"
     if broken := _broken(replace(view, session=replace(view.session, limits=tuple(stored)))):
         why += f"; it breaks {broken}"
     return Move(SessionPhase.SEARCH, why, limits=stored if view.limits else None)
@@ -267,17 +273,17 @@ def _confirm(view: SessionView) -> Step:
     trials = confirming(view)
     if best is None:
         return _replace_incumbent(view)
-    done = sum(trial.state is TrialState.COMPLETED for trial in trials)
-    blocks = -(-int(view.session.budget["confirm_pairs"]) // PAIRS_PER_BLOCK)
-    if done >= blocks:
-        verdict = confirmation(view)
-        return Move(SessionPhase.REFERENCES, verdict.words, verdict=verdict.to_dict())
-    if _given_up(trials):
-        so_far = confirmation(view)
-        finding = (
-            f"{so_far.finding} The confirmation was given up after {ATTEMPTS} faults of the "
-            f"harness in a row (last: {trials[-1].message})."
+    found, looks = confirmed(view), planned_looks(view)
+    done, blocks = len(found.counted), looks.pairs[-1] // PAIRS_PER_BLOCK
+    so_far = confirmation(view)
+    why = _enough(so_far, found, looks)
+    if why is None and _given_up(trials):
+        why = (
+            f"The confirmation was given up after {ATTEMPTS} faults of the harness in a row "
+            f"(last: {trials[-1].message})."
         )
+    if why is not None:
+        finding = " ".join(filter(None, [so_far.finding, why, found.words]))
         verdict = replace(so_far, finding=finding)
         return Move(SessionPhase.REFERENCES, verdict.words, verdict=verdict.to_dict())
     return Add(
@@ -296,6 +302,23 @@ def _confirm(view: SessionView) -> Step:
             },
         )
     )
+
+
+def _enough(so_far: Confirmation, found: Blocks, looks: Looks) -> str | None:
+    """Why no more pairs are measured; empty where all were, None where some still are."""
+    done = len(found.counted) * PAIRS_PER_BLOCK
+    if done >= looks.pairs[-1]:
+        return ""
+    if done not in looks.pairs or any(check.incumbent.broken for check in so_far.checks):
+        return None  # what breaks a limit is measured until that is sure
+    if so_far.decided:
+        return f"That was known after {done} of {looks.pairs[-1]} planned pairs."
+    if so_far.chance < FUTILE and not so_far.checks:
+        return (
+            f"The other {looks.pairs[-1] - done} planned pairs would decide it with a probability "
+            f"of {so_far.chance:.0%}, and were spared."
+        )
+    return None
 
 
 def _replace_incumbent(view: SessionView) -> Step:

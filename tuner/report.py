@@ -14,7 +14,14 @@ from tuner.fronts import front_of
 from tuner.keeping import Reading
 from tuner.learning import SessionKnowledge
 from tuner.limits import SessionLimit
-from tuner.naming import confirmation, confirming, incumbent_trial, least_breaking, recommended
+from tuner.measuring import noise_study, planned_looks
+from tuner.naming import (
+    confirmation,
+    confirmed,
+    incumbent_trial,
+    least_breaking,
+    recommended,
+)
 from tuner.view import CONFIRM_TASK, REFERENCES_TASK, SEARCH_TASK, SessionView
 
 
@@ -46,6 +53,7 @@ def report(view: SessionView, target: Target, knowledge: SessionKnowledge) -> di
             "configuration": dict(session.baseline),
             "value": view.value(view.baseline_trial) if view.baseline_trial else None,
         },
+        "measurement": _measurement(view),
         "incumbent": None if best is None else _incumbent(view, best),
         "least_breaking": None if nearest is None else _trial(view, nearest),
         "front": front_of(view, best) if len(view.objectives) > 1 else None,
@@ -55,7 +63,7 @@ def report(view: SessionView, target: Target, knowledge: SessionKnowledge) -> di
             dict(line) for trial in view.of_task(REFERENCES_TASK) for line in trial.lines
         ],
         "trials": [_trial(view, trial) for trial in view.of_task(SEARCH_TASK)],
-        "confirmation_blocks": [_block(view, trial) for trial in view.of_task(CONFIRM_TASK)],
+        "confirmation_blocks": _blocks(view),
         "knowledge": _knowledge(knowledge),
         "recommender": session.recommender,
         "recommender_options": dict(session.recommender_options),
@@ -83,7 +91,7 @@ def _objective(objective: Objective) -> dict[str, Any]:
 def _limit(view: SessionView, limit: SessionLimit, best: Trial | None) -> dict[str, Any]:
     """A limit beside what the baseline and the incumbent have: in the paired windows, once there
     are any, else while searching."""
-    paired = [trial for trial in confirming(view) if trial.state is TrialState.COMPLETED]
+    paired = confirmed(view).counted
     first = [view.baseline_trial] if view.baseline_trial else []
     searched = _measured_alike(view, best) if best else []
 
@@ -118,7 +126,7 @@ def _running_verdict(view: SessionView) -> dict[str, Any]:
 def _arm_values(view: SessionView) -> dict[str, float | None]:
     """Both arms' means over the paired windows: the absolute side of the ratio. Geometric, as the
     ratio's is, unless a value is zero or below."""
-    trials = [trial for trial in confirming(view) if trial.state is TrialState.COMPLETED]
+    trials = confirmed(view).counted
     arms = (("baseline_value", BASELINE_ARM), ("incumbent_value", CANDIDATE_ARM))
     return {
         name: _mean([value for trial in trials for value in view.values(trial, arm)])
@@ -197,6 +205,26 @@ def _trial(view: SessionView, trial: Trial) -> dict[str, Any]:
         "reason": trial.suggestion.get("reason", ""),
         "expected": trial.suggestion.get("expected"),
     }
+
+
+def _measurement(view: SessionView) -> dict[str, Any] | None:
+    """The noise study and the plan of the confirmation; None before the baseline was measured."""
+    study = noise_study(view)
+    if study is None:
+        return None
+    return {
+        **study.to_dict(),
+        "looks": list(planned_looks(view).pairs),
+        "words": study.words(),
+    }
+
+
+def _blocks(view: SessionView) -> list[dict[str, Any]]:
+    again = confirmed(view).again
+    return [
+        {**_block(view, trial), "again": again.get(trial.number, "")}
+        for trial in view.of_task(CONFIRM_TASK)
+    ]
 
 
 def _block(view: SessionView, trial: Trial) -> dict[str, Any]:

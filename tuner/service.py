@@ -64,7 +64,8 @@ class SessionRequest:
             one objective only.
         recommender, recommender_options: which algorithm, and its settings.
         seed: makes the session repeatable; drawn and stored when not given.
-        confirm_pairs: paired windows of the confirmation, at least 12.
+        confirm_pairs: the most paired windows of the confirmation, at least 12; as many as the
+            noise study calls for, where not given.
         margin: the relative difference that matters: within it the verdict is "no gain found".
         pins: knobs to hold at a value.
         promote: make a confirmed configuration the safe one.
@@ -82,7 +83,7 @@ class SessionRequest:
     recommender: str = "auto"
     recommender_options: Mapping[str, Any] = field(default_factory=dict)
     seed: int | None = None
-    confirm_pairs: int = 16
+    confirm_pairs: int | None = None
     margin: float = 0.02
     pins: Mapping[str, Any] = field(default_factory=dict)
     promote: bool = False
@@ -281,7 +282,7 @@ def _check_numbers(request: SessionRequest) -> None:
     rules = (
         (1 <= request.trials <= _MAXIMUM_TRIALS, f"trials={request.trials} is outside 1.."
          f"{_MAXIMUM_TRIALS}"),
-        (MINIMUM_PAIRS <= request.confirm_pairs <= 1_000,
+        (request.confirm_pairs is None or MINIMUM_PAIRS <= request.confirm_pairs <= 1_000,
          f"confirm_pairs={request.confirm_pairs} is outside {MINIMUM_PAIRS}..1000"),
         (0 < request.margin < 1, f"margin={request.margin} is outside 0..1 (0.02 is 2 %)"),
         (request.wall_seconds is None or 0 < request.wall_seconds < math.inf,

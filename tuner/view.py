@@ -29,8 +29,9 @@ PROMOTE_TASK = "promote"
 class SessionView:
     """A session with everything known of it at one moment; immutable, no SQL behind it.
 
-    `past` is what the recommender may learn of other sessions, and `context` what this one's
-    workload looks like (`tuner.past`); whoever asks a recommender puts them in.
+    `cores` is how many the target's machine has. `past` is what the recommender may learn of other
+    sessions, and `context` what this one's workload looks like (`tuner.past`); whoever asks a
+    recommender puts them in.
     """
 
     session: Session
@@ -38,6 +39,7 @@ class SessionView:
     trials: tuple[Trial, ...]
     windows: tuple[Window, ...]
     window_seconds: float
+    cores: float = 1.0
     past: tuple[PastTask, ...] = ()
     context: Mapping[str, float] = field(default_factory=dict)
 
@@ -49,12 +51,14 @@ class SessionView:
             metrics: False leaves the windows' metrics unread, which are nearly all there is to
                 read; the observations then have none.
         """
+        described = store.targets.get(session.target_id).description
         return cls(
             session,
             store.targets.space(session.space_id),
             tuple(store.trials.all(session.id)),
             tuple(store.windows.of_session(session.id, metrics=metrics)),
-            float(store.targets.get(session.target_id).description["window_seconds"]),
+            window_seconds=float(described["window_seconds"]),
+            cores=float(described.get("hardware", {}).get("cpus", 1.0)),
         )
 
     def as_seen_by(self, trial: Trial) -> SessionView:
@@ -123,11 +127,16 @@ class SessionView:
         Args:
             name: of what the session is judged by; the first objective where not given.
         """
-        windows = sorted(self._windows_by_trial.get(trial.id, ()), key=lambda w: w.position)
         wanted = name or self.objective.name
         return tuple(
-            w.objectives[wanted] for w in windows if w.arm == arm and wanted in w.objectives
+            w.objectives[wanted]
+            for w in self.windows_of(trial)
+            if w.arm == arm and wanted in w.objectives
         )
+
+    def windows_of(self, trial: Trial) -> list[Window]:
+        """The trial's windows that are not late, in the order they were measured."""
+        return sorted(self._windows_by_trial.get(trial.id, ()), key=lambda w: w.position)
 
     def value(self, trial: Trial, name: str | None = None) -> float | None:
         """The mean of the trial's windows; None when it has none."""

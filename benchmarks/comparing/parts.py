@@ -162,9 +162,9 @@ def parts_of(
     if targets:
         told = ("--history", "200")
         made += [
-            replay("transfer", ["auto"], ["warm-tpe"], *told, runs=(30, 25)),
-            replay("transfer-cold", ["auto"], ["random"], "--tasks", targets, runs=(30, 25)),
-            replay("misled", ["auto"], (), *told, "--mislead", "only", runs=(30, 25)),
+            replay("transfer", ["auto"], ["warm-tpe"], *told, runs=(100, 25)),
+            replay("transfer-cold", ["auto"], ["random"], "--tasks", targets, runs=(100, 25)),
+            replay("misled", ["auto"], (), *told, "--mislead", "only", runs=(100, 25)),
         ]
     return {part.name: part for part in made}
 

@@ -23,9 +23,10 @@ from lontra.text import duration, report_text, trial_line
 from targets.agent.policy import Policy
 from targets.registry import load_adapter
 from targets.settings import parse_settings
+from tuner.confirmation import PAIRS_PER_BLOCK
 from tuner.limits import SessionLimit
 from tuner.service import SessionRequest
-from tuner.view import CONFIRM_TASK, SEARCH_TASK
+from tuner.view import CONFIRM_TASK, SEARCH_TASK, is_baseline
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 """A target's name is also that of its folder."""
@@ -93,10 +94,9 @@ _PERMISSIONS = ("allow-restart", "allow-durability")
 )
 @click.option(
     "--confirm-pairs",
-    default=16,
-    show_default=True,
     type=click.IntRange(12, 1000),
-    help="Paired windows that compare the winner with the baseline.",
+    help="The most paired windows that compare the winner with the baseline; by default as many "
+    "as the noise study calls for, 12 to 60. Fewer are measured where fewer tell.",
 )
 @click.option(
     "--margin",
@@ -290,25 +290,28 @@ def _resumed(ring: Ring, session_id: int) -> Session:
 def _teller(ring: Ring, session: Session, say: Callable[[str], None]) -> Callable[[Trial], None]:
     """Tells each finished trial in a line, with the time that is left by what was seen so far."""
     began = ring.clock.monotonic()
-    blocks = -(-session.budget["confirm_pairs"] // 2)
     trials = ring.store.trials.all(session.id)
     ended = sum(trial.fidelity for trial in trials if trial.state.ended)
-    left = max(0.0, 1 + session.budget["trials"] + blocks - ended)
     done = 0.0
 
     def tell(trial: Trial) -> None:
         nonlocal done
+        if trial.task not in (SEARCH_TASK, CONFIRM_TASK):
+            return
+        report = ring.service.report(session.id)
+        looks = report["measurement"]["looks"] if report["measurement"] else [0]
+        blocks = looks[-1] // PAIRS_PER_BLOCK
         if trial.task == SEARCH_TASK:
-            report = ring.service.report(session.id)
             rows = {row["number"]: row for row in report["trials"]}
             text = trial_line(rows[trial.number], report)
-        elif trial.task == CONFIRM_TASK:
-            text = f"confirming, block {trial.block + 1} of {blocks}: {trial.state}"
         else:
-            return
+            text = f"confirming, block {trial.block + 1} of at most {blocks}: {trial.state}"
         done += trial.fidelity
+        left = max(0.0, 1 + session.budget["trials"] + blocks - ended)
         seconds = (ring.clock.monotonic() - began) / done * max(0, left - done)
         say(f"{text}  [about {duration(seconds)} left]")
+        if is_baseline(trial) and report["measurement"]:
+            say(report["measurement"]["words"])
 
     return tell
 

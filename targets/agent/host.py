@@ -11,6 +11,8 @@ A window's contamination, all over the window's wall time:
   absent where the kernel keeps no such account.
 - `memory_available_bytes`: at the end.
 - `disk_read_bytes_per_second`, `disk_write_bytes_per_second`: of all disks.
+
+Shares of less than `LEAST_SECONDS` are None: the kernel counts in ticks of some 10 ms.
 """
 
 from __future__ import annotations
@@ -23,6 +25,7 @@ from pathlib import Path
 import psutil
 
 PRESSURES = ("cpu", "memory", "io")
+LEAST_SECONDS = 0.2
 
 
 @dataclass(frozen=True)
@@ -97,6 +100,9 @@ def _between(before: Sight, after: Sight) -> dict[str, float | None]:
     }
     for name, total in after.pressure.items():
         result[f"{name}_pressure"] = (total - before.pressure.get(name, total)) / wall
+    if wall < LEAST_SECONDS:
+        shares = ("foreign_cpu", "steal", "iowait", *(f"{name}_pressure" for name in PRESSURES))
+        result |= dict.fromkeys(result.keys() & set(shares))
     return result
 
 

@@ -42,7 +42,7 @@ def describe(
     told = Description(
         kind="scripted",
         version="1",
-        hardware={},
+        hardware={"cpus": 4.0},
         space=SPACE,
         metrics=(),
         objectives=(
@@ -66,7 +66,7 @@ class Scripted:
 
     `take_up` is what the target makes of a configuration it is asked for. A measuring function
     fails the configuration by RuntimeError and the harness by OSError. `metrics` are what a window
-    reads beside the objective.
+    reads beside the objective, `host` what the machine did meanwhile.
     """
 
     def __init__(
@@ -77,6 +77,7 @@ class Scripted:
         self.worker = Worker(store, clock=clock, executor=executor)
         self.take_up: Callable[[dict[str, Any]], dict[str, Any]] = dict
         self.metrics: Callable[[], dict[str, float]] = lambda: {"cpu": 1.0}
+        self.host: Callable[[], dict[str, float | None]] = dict
 
     def target(
         self,
@@ -149,6 +150,7 @@ class Scripted:
                         seconds=1.0,
                         objectives=given if isinstance(given, dict) else {"speed": given},
                         metrics=MetricVector.of(self.metrics()),
+                        contamination=self.host(),
                     )
                 )
         except RuntimeError as error:

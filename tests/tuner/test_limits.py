@@ -9,10 +9,13 @@ import pytest
 from targets.adapter import Description
 from targets.metrics import Direction, Metric, MetricKind
 from tests.tuner.scripted import describe
-from tuner.confirmation import confirm
+from tuner.confirmation import MINIMUM_PAIRS, confirm
 from tuner.errors import InvalidSession
 from tuner.keeping import Check, Reading
 from tuner.limits import SessionLimit, parse_limits
+from tuner.looks import Looks
+
+LOOKS = Looks.plan(16, least=MINIMUM_PAIRS)
 
 METRICS = (
     Metric(name="latency_ms", kind=MetricKind.HISTOGRAM, unit="ms"),
@@ -100,21 +103,21 @@ def checked(now: float, before: float) -> Check:
 
 
 def test_what_breaks_a_limit_is_not_recommended_however_much_better() -> None:
-    said = confirm([1.5, 1.51] * 8, margin=0.02, checks=(checked(25.0, 15.0),))
+    said = confirm([1.5, 1.51] * 8, looks=LOOKS, margin=0.02, checks=(checked(25.0, 15.0),))
     assert said.verdict == "better" and not said.recommended
     assert "Breaks p99<=20 ms: 25.05 ms" in said.words and "Keep the baseline" in said.words
     assert said.to_dict()["limits"][0]["incumbent"]["kept"] is False
 
 
 def test_what_keeps_a_limit_that_the_baseline_breaks_is_recommended_though_slower() -> None:
-    said = confirm([0.95, 0.951] * 8, margin=0.02, checks=(checked(15.0, 25.0),))
+    said = confirm([0.95, 0.951] * 8, looks=LOOKS, margin=0.02, checks=(checked(15.0, 25.0),))
     assert said.verdict == "worse" and said.recommended
     assert "the baseline breaks it with 25.05 ms" in said.words
     assert "Keep the baseline" not in said.words and "for the sake of the limits" in said.words
     # Not on a handful of pairs, nor where it is not sure that the baseline breaks it.
-    few = confirm([0.95, 0.951] * 2, margin=0.02, checks=(checked(15.0, 25.0),))
+    few = confirm([0.95, 0.951] * 2, looks=LOOKS, margin=0.02, checks=(checked(15.0, 25.0),))
     assert not few.recommended
     unsure = Check(
         incumbent=Reading.of(P99, [15.0, 15.1] * 8), baseline=Reading.of(P99, [10.0, 31.0] * 8)
     )
-    assert not confirm([0.95, 0.951] * 8, margin=0.02, checks=(unsure,)).recommended
+    assert not confirm([0.95, 0.951] * 8, looks=LOOKS, margin=0.02, checks=(unsure,)).recommended

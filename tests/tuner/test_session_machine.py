@@ -24,7 +24,7 @@ def test_a_session_finds_confirms_and_reports_the_better_configuration(ring: Scr
     assert report["trials"][0]["kind"] == "baseline"
     assert [trial["number"] for trial in report["trials"]] == list(range(13))
     assert report["confirmation"]["verdict"] == "better"
-    assert report["confirmation"]["pairs"] == 16
+    assert report["confirmation"]["pairs"] == 12
     assert report["incumbent"]["configuration"]["mode"] == "fast"
     assert report["recommended"] == report["incumbent"]["configuration"]
     best = max(t["value"] for t in report["trials"] if t["value"] is not None)
@@ -151,7 +151,7 @@ def test_wall_time_ends_the_search_not_the_confirmation(ring: Scripted) -> None:
     session = ring.run(ring.service.start(request(trials=1000, wall_seconds=5.0)))
     report = ring.service.report(session.id)
     assert 3 <= len(report["trials"]) <= 7
-    assert report["confirmation"]["pairs"] == 16
+    assert report["confirmation"]["pairs"] == 12
 
 
 def test_pause_holds_trials_back_and_resume_goes_on(ring: Scripted) -> None:
@@ -283,7 +283,7 @@ def test_reference_lines_survive_a_fault_of_the_harness(ring: Scripted) -> None:
     seen: list[int] = []
 
     def interrupted(configuration: dict[str, Any], number: int) -> float:
-        if number == 21 and number not in seen:
+        if number == 19 and number not in seen:
             seen.append(number)
             raise OSError("killed")
         return ring.measure(configuration, number)

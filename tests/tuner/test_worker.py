@@ -104,7 +104,7 @@ def test_two_workers_plan_one_session_without_a_double_or_a_gap(
     assert all(trial.state.ended for trial in trials)
     report = ring.service.report(session.id)
     assert (report["state"], len(report["trials"])) == ("finished", 26)
-    assert report["confirmation"]["pairs"] == 16
+    assert report["confirmation"]["pairs"] == 12
     assert all(result.same for result in replay(ring.store, ring.store.sessions.get(session.id)))
 
 

@@ -11,8 +11,11 @@ import pytest
 
 from knowledge_base.records import Scope, SessionPhase, SessionState
 from targets.machine import Machine
-from tuner.confirmation import confirm
+from tuner.confirmation import MINIMUM_PAIRS, confirm
+from tuner.looks import Looks
 from web import WebSettings
+
+LOOKS = Looks.plan(16, least=MINIMUM_PAIRS)
 
 ELSEWHERE = {"environ_base": {"REMOTE_ADDR": "192.0.2.7"}}
 
@@ -101,7 +104,7 @@ def test_a_finished_session_tells_its_verdict_in_words_and_stops_asking(
     server: Any, running: Any
 ) -> None:
     incumbent = server.store.trials.all(running.id)[1]
-    verdict = confirm([2.0, 2.1] * 8, margin=0.02)
+    verdict = confirm([2.0, 2.1] * 8, looks=LOOKS, margin=0.02)
     server.store.sessions.advance(
         running.id,
         revision=running.revision,

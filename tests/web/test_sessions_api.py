@@ -7,7 +7,10 @@ from typing import Any
 
 import pytest
 
-from tuner.confirmation import confirm
+from tuner.confirmation import MINIMUM_PAIRS, confirm
+from tuner.looks import Looks
+
+LOOKS = Looks.plan(16, least=MINIMUM_PAIRS)
 
 
 def test_an_operator_starts_a_session(server: Any, agent: Any, operator: Any) -> None:
@@ -208,7 +211,9 @@ def test_the_report_has_the_documented_form(
         suggestion={"kind": "explore", "lane": "random", "reason": "a dart", "expected": None},
     )
     trial = server.store.trials.all(session.id)[1]
-    name_incumbent(server, trial, verdict=confirm([2.0, 2.1] * 6, margin=0.02).to_dict())
+    name_incumbent(
+        server, trial, verdict=confirm([2.0, 2.1] * 6, looks=LOOKS, margin=0.02).to_dict()
+    )
     report = viewer.get(f"sessions/{session.id}/report").json
     check_form("Report", report)
     assert [trial["value"] for trial in report["trials"]] == [100.0, 200.0]
@@ -234,7 +239,9 @@ def test_a_recommendation_shows_what_would_change(
         "cache", session.baseline["cache"], 9,
     )  # fmt: skip
     assert told["recommended"] == session.baseline, "not confirmed yet"
-    name_incumbent(server, better, verdict=confirm([2.0, 2.1] * 6, margin=0.02).to_dict())
+    name_incumbent(
+        server, better, verdict=confirm([2.0, 2.1] * 6, looks=LOOKS, margin=0.02).to_dict()
+    )
     told = viewer.get(f"sessions/{session.id}/recommendation").json
     assert told["recommended"] == {**session.baseline, "cache": 9}
     assert told["confirmation"]["verdict"] == "better"

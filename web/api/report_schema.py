@@ -165,6 +165,25 @@ class ReportWindow(ma.Schema):
     foreign_cpu = _value()
 
 
+class ReportMeasurement(ma.Schema):
+    """The noise study, and when the confirmation's pairs are looked at."""
+
+    windows = fields.Integer(required=True)
+    window_seconds = fields.Float(required=True)
+    scatter = fields.Float(
+        required=True,
+        metadata={"description": "standard deviation of one window's logarithm: 0.1 is about 10 %"},
+    )
+    pair_scatter = fields.Float(
+        required=True, metadata={"description": "the same of the ratio of two neighbours"}
+    )
+    moved = _value(
+        metadata={"description": "relative change of the level meanwhile; null if none was seen"}
+    )
+    looks = fields.List(fields.Integer(), required=True)
+    words = _text()
+
+
 class ReportBlock(ma.Schema):
     """One block of the confirmation, e.g. A B B A."""
 
@@ -173,6 +192,7 @@ class ReportBlock(ma.Schema):
     failure = _text(allow_none=True)
     message = _text()
     windows = fields.List(fields.Nested(ReportWindow), required=True)
+    again = _text(metadata={"description": "why it was measured again and does not count"})
 
 
 class ReferenceLine(ma.Schema):
@@ -197,6 +217,12 @@ class ReportSchema(ma.Schema):
     limits = fields.List(fields.Nested(ReportLimit), required=True)
     workload = _object()
     baseline = fields.Nested(ReportBaseline, required=True)
+    measurement = fields.Nested(
+        ReportMeasurement,
+        required=True,
+        allow_none=True,
+        metadata={"description": "null before the baseline is measured"},
+    )
     incumbent = fields.Nested(ReportIncumbent, required=True, allow_none=True)
     least_breaking = fields.Nested(
         ReportTrial,

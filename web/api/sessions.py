@@ -68,7 +68,13 @@ class SessionRequestSchema(StrictSchema):
     recommender = Text()
     recommender_options = free_object()
     seed = Whole(allow_none=True, metadata={"description": "makes the session repeatable"})
-    confirm_pairs = Whole(metadata={"description": "paired windows of the confirmation, from 12"})
+    confirm_pairs = Whole(
+        allow_none=True,
+        metadata={
+            "description": "the most paired windows of the confirmation, from 12; null for as many "
+            "as the noise study calls for"
+        },
+    )
     margin = Real(metadata={"description": "the relative difference that matters"})
     pins = configuration(metadata={"description": "knobs to hold at a value"})
     promote = Flag(metadata={"description": "make a confirmed configuration the safe one"})
