@@ -68,6 +68,7 @@ def local_ring(
     target: str,
     policy: Policy,
     clock: Clock | None = None,
+    learning: bool = True,
 ) -> Iterator[Ring]:
     """Set up server, worker and agent for one target, and take them down in order.
 
@@ -101,7 +102,7 @@ def local_ring(
                 yield Ring(
                     store=store,
                     service=SessionService(store, clock),
-                    worker=Worker(store, clock=clock),
+                    worker=Worker(store, clock=clock, learning=learning),
                     agent=agent,
                     clock=clock,
                     target=target,

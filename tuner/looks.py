@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import optimize, stats
 
 ERROR = 0.042
@@ -32,8 +33,8 @@ interval is over 1.5 times as wide as that of a number fixed beforehand."""
 GROWTH = 1.7
 """Each look has about so many times the pairs of the one before."""
 
-_NODES = 64
-"""Of the quadrature between two limits; twice as many change the tails by less than 1e-9."""
+_NODES, _WEIGHTS = np.polynomial.legendre.leggauss(64)
+"""The quadrature between two limits; twice as many nodes change the tails by less than 1e-9."""
 
 
 @dataclass(frozen=True)
@@ -91,22 +92,27 @@ def _tails(pairs: Sequence[int]) -> tuple[float, ...]:
             lambda limit: _error(pairs, limit * shares) - ERROR,
             least / shares[0],
             float(stats.norm.isf(ERROR / 2 / len(pairs))),
-            xtol=1e-9,
+            xtol=1e-7,
         )
     )
-    return tuple(2 * stats.norm.sf(limit * shares))
+    return tuple((2 * stats.norm.sf(limit * shares)).tolist())
 
 
 def _error(pairs: Sequence[int], limits: Sequence[float]) -> float:
     """The probability that the standardised sum of normal values without effect leaves its limits
     at one of the looks: its density within them is integrated look after look."""
-    nodes, weights = np.polynomial.legendre.leggauss(_NODES)
-    scores = limits[0] * nodes
-    mass = limits[0] * weights * stats.norm.pdf(scores)
+    scores = limits[0] * _NODES
+    mass = limits[0] * _WEIGHTS * _density(scores)
     for (before, now), limit in zip(pairwise(pairs), limits[1:], strict=True):
         share = before / now
         # The score now is sqrt(share) times the one before plus sqrt(1 - share) times news.
-        news = limit * nodes[:, None] - math.sqrt(share) * scores
-        density = stats.norm.pdf(news, scale=math.sqrt(1 - share)) @ mass
-        scores, mass = limit * nodes, limit * weights * density
+        news = limit * _NODES[:, None] - math.sqrt(share) * scores
+        spread = math.sqrt(1 - share)
+        density = _density(news / spread) @ mass / spread
+        scores, mass = limit * _NODES, limit * _WEIGHTS * density
     return 1.0 - float(mass.sum())
+
+
+def _density(scores: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The standard normal's; scipy's checks take ten times as long."""
+    return np.exp(-0.5 * scores**2) / math.sqrt(2 * math.pi)

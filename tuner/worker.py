@@ -60,12 +60,19 @@ class Worker:
         store: the knowledge base.
         clock: where time comes from.
         executor: where suggestions are computed; anything of `concurrent.futures`' kind.
+        learning: whether the pipeline studies sessions; no verdict depends on it.
     """
 
     def __init__(
-        self, store: Store, *, clock: Clock | None = None, executor: Executor | None = None
+        self,
+        store: Store,
+        *,
+        clock: Clock | None = None,
+        executor: Executor | None = None,
+        learning: bool = True,
     ) -> None:
         self._store = store
+        self._learning = learning
         self._clock = clock or SystemClock()
         self._executor = executor or InlineExecutor()
         self._computing: dict[int, tuple[SessionView, Future[Answer | NoAnswer]]] = {}
@@ -96,7 +103,7 @@ class Worker:
                 log.info("session=%d planned by another worker first", session.id)
                 moved = True
         self._forget_all_but({session.id for session in running})
-        return moved or (not busy and self._study_ended())
+        return moved or (self._learning and not busy and self._study_ended())
 
     def _forget_all_but(self, running: set[int]) -> None:
         for gone in self._computing.keys() - running:
@@ -180,7 +187,7 @@ class Worker:
         last = isinstance(step, End) and due(view, self._learnt.get(session.id, Learnt()))
         if defer and (last or isinstance(step, Suggest)):
             return False
-        if not defer and (question := self._question(view)) is not None:
+        if self._learning and not defer and (question := self._question(view)) is not None:
             self._studying[session.id] = (view, self._executor.submit(study, question))
             self._learn(session)
             return True

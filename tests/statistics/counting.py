@@ -74,6 +74,7 @@ def count(system: System, seeds: Sequence[int]) -> list[Outcome]:
             target=TARGET,
             policy=Policy(),
             clock=ManualClock(),
+            learning=False,  # half the time, and no verdict depends on it
         ) as ring:
             outcomes = []
             for seed in seeds:

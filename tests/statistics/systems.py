@@ -22,7 +22,7 @@ DRIFT = 0.1
 GAIN, GAIN_SHARE = 1.10, 0.05
 """A system with a gain has configurations that are so much better, on that share of its space."""
 
-_DRAWN = 2_000
+_DRAWN = 1_000
 _HIGHEST = 16.0
 _CLOSE = 1e-3
 
@@ -53,7 +53,7 @@ class System:
 
     def true_ratio(self, configuration: Configuration, baseline: Configuration) -> float:
         """How many times as good as the baseline it is."""
-        worth = self.adapter.true_value
+        worth = self.adapter.landscape.throughput
         return worth(configuration) / worth(baseline)
 
     @cached_property

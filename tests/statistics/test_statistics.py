@@ -59,7 +59,13 @@ def test_false_gains_are_counted() -> None:
 
 def test_gains_that_are_missed_are_counted() -> None:
     gain = replace(
-        TRUE, system=with_gain(4), truth=1.1, verdict="better", ratio=1.1, low=1.05, high=1.15
+        TRUE,
+        system=replace(TRUE.system, headroom=1.1),
+        truth=1.1,
+        verdict="better",
+        ratio=1.1,
+        low=1.05,
+        high=1.15,
     )
     missed = replace(gain, verdict="undecided", low=0.99)
     assert found([gain] * 17 + [missed] * 3, "find and confirm").met
