@@ -109,7 +109,7 @@ class NoiseStudy:
         )
         return (
             f"{self.windows} windows of {self.window_seconds:g} s scatter by {self.scatter:.1%}"
-            f"{drift}; a neighbour's ratio by {self.pair_scatter:.1%}. A difference of "
+            f"{drift}; the ratio of two neighbours by {self.pair_scatter:.1%}. A difference of "
             f"{effect:.0%} takes about {pairs} pairs to tell, {_duration(seconds)} of measuring."
         )
 
