@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import targets.machine
+from targets.accounting import check_accounts
 from targets.clock import Clock, SystemClock
 from targets.errors import Cancelled
 from targets.knobs import Configuration, Value
@@ -51,7 +52,7 @@ class Description:
     `hardware` is JSON-able and within the container's limits (`targets.machine`).
     `least_fidelity` is the shortest window that `measure` takes, as a share of a full one of
     `window_seconds`: 1 where windows cannot be shortened, else what still measures the same thing.
-    Raises ValueError where it is no such share.
+    Raises ValueError where it is no such share, or an objective's account is none of the counters.
     """
 
     kind: str
@@ -71,6 +72,7 @@ class Description:
                 f"target {self.kind} describes least_fidelity={self.least_fidelity}: it is a share "
                 "of a full window, above 0 and at most 1"
             )
+        check_accounts(self.objectives, self.metrics)
 
     def to_dict(self) -> dict[str, Any]:
         """A JSON-able form; `from_dict` reads it back exactly."""

@@ -50,13 +50,18 @@ class Metric:
 
 @dataclass(frozen=True, kw_only=True)
 class Objective:
-    """A metric to improve. `deterministic`: the same configuration always gives the same value."""
+    """A metric to improve. `deterministic`: the same configuration always gives the same value.
+
+    `accounted_by` names the target's own counter of what the objective says is done a second: a
+    window whose counter does not bear it out is no measurement (`targets.accounting`).
+    """
 
     name: str
     direction: Direction
     unit: str = ""
     deterministic: bool = False
     help: str = ""
+    accounted_by: str = ""
 
     def ratio(self, value: float, baseline: float) -> float:
         """How many times better `value` is than `baseline`: above 1 always means better.

@@ -23,6 +23,7 @@ from typing import Any, ClassVar
 
 import pytest
 
+from targets.accounting import unaccounted
 from targets.adapter import Adapter, CancelToken, Description, Purpose, Snapshot
 from targets.errors import Cancelled, InvalidSetting, Rejected
 from targets.knobs import Configuration, Knob, KnobType, Risk, Scale, Value
@@ -209,6 +210,8 @@ class AdapterContract:
                 )
             assert math.isfinite(window.seconds) and window.seconds > 0
             _check_metrics(adapter, window.metrics)
+            objectives = adapter.describe().objectives
+            assert unaccounted(objectives, window.objectives, window.metrics) == ""
             json.dumps(dict(window.details), allow_nan=False)
         assert adapter.read() == before, "measure() changed the configuration in force"
 

@@ -10,6 +10,7 @@ import math
 import threading
 from collections.abc import Callable, Iterator
 
+from targets.accounting import unaccounted
 from targets.adapter import Measurement, Purpose
 from targets.agent.control import Control
 from targets.agent.errors import Abandoned, StoodDown
@@ -180,14 +181,18 @@ class Work:
         )
 
     def _objectives(self, measurement: Measurement) -> dict[str, float]:
-        """Every declared objective, finite: anything else could not be compared."""
+        """Every declared objective, finite and borne out by the target's counters: anything else
+        could not be compared."""
+        objectives = self._control.description.objectives
         values = {name: float(value) for name, value in measurement.objectives.items()}
-        for objective in self._control.description.objectives:
+        for objective in objectives:
             if objective.name not in values:
                 raise HarnessFailed(f"the window has no value of objective {objective.name}")
         wrong = {name: value for name, value in values.items() if not math.isfinite(value)}
         if wrong:
             raise WorkloadFailed(f"an objective is not finite: {wrong}")
+        if fault := unaccounted(objectives, values, measurement.metrics):
+            raise HarnessFailed(fault)
         return values
 
     def _references(self) -> None:

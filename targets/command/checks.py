@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 
+from targets.accounting import check_accounts
 from targets.command.definition import PURPOSE, PYTHON, SECONDS, SEED, Definition
 from targets.command.placeholders import BooleanWords, format_value
 from targets.errors import InvalidSetting
@@ -18,6 +19,7 @@ def check_definition(definition: Definition) -> None:
         InvalidSetting: names file, table, rule and remedy.
     """
     _check_names(definition)
+    _check_accounts(definition)
     _check_placeholders(definition)
     _check_options(definition)
     _check_programs(definition)
@@ -41,6 +43,20 @@ def _check_names(definition: Definition) -> None:
     if not definition.workdir.is_dir():
         raise InvalidSetting(
             f"{definition.file}: [target] workdir={str(definition.workdir)!r} is no folder: make it"
+        )
+
+
+def _check_accounts(definition: Definition) -> None:
+    """What is to bear an objective out is a counter, read before and after the window."""
+    objectives = [objective for objective, _ in definition.objectives]
+    try:
+        check_accounts(objectives, [metric for metric, _ in definition.metrics])
+    except ValueError as error:
+        raise InvalidSetting(f"{definition.file}: {error}") from None
+    if definition.observe is None and any(one.accounted_by for one in objectives):
+        raise InvalidSetting(
+            f"{definition.file}: [[objectives]] accounted_by wants a counter that the target "
+            "itself tells before and after each window: add [observe]"
         )
 
 

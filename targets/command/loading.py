@@ -167,6 +167,7 @@ def _objective(table: Table) -> tuple[Objective, Source]:
         unit=table.text("unit", ""),
         deterministic=table.flag("deterministic", default=False),
         help=table.text("help", ""),
+        accounted_by=table.text("accounted_by", ""),
     )
     source = _source(table, "from", table.text("from"))
     table.done()

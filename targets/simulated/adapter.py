@@ -293,6 +293,7 @@ class SimulatedAdapter(Adapter):
             unit="operations/s",
             deterministic=still,
             help="Operations done a second.",
+            accounted_by="operations_total",
         )
         latency = Objective(
             name="latency",

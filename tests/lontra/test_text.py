@@ -28,6 +28,7 @@ def report(**changes: Any) -> dict[str, Any]:
         "objective": {"name": "speed", "direction": "max", "unit": "1/s"},
         "objectives": [{"name": "speed", "direction": "max", "unit": "1/s"}],
         "limits": [],
+        "measurement": {"words": "6 windows scatter."},
         "front": None,
         "least_breaking": None,
         "baseline": {"value": 125_000.2, "configuration": {"file": "a"}},
@@ -224,3 +225,8 @@ def test_the_front_of_several_objectives_is_a_table() -> None:
     assert "250,000 1/s, 4 EUR" in trial_line(told, full)
     empty = report_text(full | {"front": front | {"points": [], "hypervolume": None}})
     assert "nothing within the limits was measured for every objective" in empty
+
+
+def test_the_noise_study_is_told_once_there_is_one() -> None:
+    assert "6 windows scatter." in report_text(report())
+    assert "windows scatter" not in report_text(report(measurement=None))

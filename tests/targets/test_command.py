@@ -24,6 +24,7 @@ from targets.errors import (
     ApplyFailed,
     Cancelled,
     HarnessFailed,
+    InvalidSetting,
     Rejected,
     TargetDown,
     TimedOut,
@@ -506,3 +507,23 @@ def test_rejected_before_anything_is_run(tmp_path: Path) -> None:
     adapter = make(tmp_path, minimal(apply='argv = ["{lontra.python}", "tool.py", "fail", "{n}"]'))
     with pytest.raises(Rejected, match="n=10"):
         adapter.apply({"n": 10})
+
+
+DONE = '[[metrics]]\nname = "done"\nkind = "counter"\nfrom = "json:$.done"\n'
+
+
+@pytest.mark.parametrize(
+    ("metrics", "says"),
+    [
+        ("", "accounted_by=done, which is no counter of the target; these are: none"),
+        (DONE.replace("counter", "gauge"), "these are: none"),
+        (DONE, "before and after each window: add \\[observe\\]"),
+    ],
+)
+def test_an_account_wants_a_counter_that_the_target_tells(
+    tmp_path: Path, metrics: str, says: str
+) -> None:
+    with pytest.raises(InvalidSetting, match=says):
+        make(tmp_path, minimal() + 'accounted_by = "done"\n' + metrics)
+    observe = 'argv = ["{lontra.python}", "tool.py", "measure", "1"]'
+    make(tmp_path, minimal(observe=observe) + 'accounted_by = "done"\n' + DONE)

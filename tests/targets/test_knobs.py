@@ -137,7 +137,8 @@ def test_default_takes_its_normal_form() -> None:
     "fields",
     [
         {"name": ""},
-        {"name": "two words"},
+        {"name": " blank in front"},
+        {"name": "blank behind "},
         {"name": "bell\a"},
         {"low": 10},
         {"low": None},

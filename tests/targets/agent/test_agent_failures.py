@@ -41,6 +41,8 @@ def run_trial(
         ("not-finite", "workload-failed", "throughput"),
         ("no-objective", "harness-failed", "no value of objective throughput"),
         ("no-json", "harness-failed", "no JSON"),
+        ("unaccounted", "harness-failed", "the target's own counter operations_total grew by 3"),
+        ("uncounted", "harness-failed", "operations_total was not read in the window"),
     ],
 )
 def test_each_failure_has_its_kind_and_the_target_is_restored(

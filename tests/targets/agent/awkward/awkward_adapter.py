@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -54,13 +55,21 @@ class AwkwardAdapter(SimulatedAdapter):
                 time.sleep(0.05)
         measured = super().measure(purpose, **arguments)
         if self.mood == "not-finite":
-            return Measurement(objectives={"throughput": float("nan"), "latency": 1.0}, seconds=1)
+            wrong = {**measured.objectives, "throughput": float("nan")}
+            return replace(measured, objectives=wrong)
         if self.mood == "no-objective":
             return Measurement(objectives={"latency": 1.0}, seconds=1)
         if self.mood == "no-json":
             return Measurement(
-                objectives=measured.objectives, seconds=1, details={"path": Path("/")}
+                objectives=measured.objectives,
+                seconds=1,
+                metrics=measured.metrics,
+                details={"path": Path("/")},
             )
+        if self.mood == "unaccounted":
+            return replace(measured, metrics={**measured.metrics, "operations_total": 3.0})
+        if self.mood == "uncounted":
+            return replace(measured, metrics={})
         return measured
 
     def uninstall(self) -> None:
