@@ -2,6 +2,7 @@
 
     python tests/statistics/campaign.py                       # 1,000 without, 300 with a gain
     python tests/statistics/campaign.py --flat 40 --gain 20   # a first look
+    python tests/statistics/campaign.py --out counted.jsonl   # goes on where it was broken off
 
 Each session runs through the real API, worker and agent on a simulated target whose truth is
 known, with noise and slow drift, on a clock that only windows move. Counted are
@@ -129,6 +130,15 @@ def _share(part: int, whole: int) -> str:
     return f"{part} of {whole}, {part / whole:.1%} ({exact.low:.1%} to {exact.high:.1%})"
 
 
+def kept(path: Path | None) -> list[Outcome]:
+    """What an earlier run left there; a line that was broken off does not count."""
+    if path is None or not path.exists():
+        return []
+    lines = path.read_text().split("\n")[:-1]
+    read = [json.loads(line) for line in lines]
+    return [Outcome(**{**one, "system": System(**one["system"])}) for one in read]
+
+
 def batches(args: argparse.Namespace) -> Iterable[tuple[System, range]]:
     """Each system with the seeds of its sessions."""
     for make, wanted in ((flat, args.flat), (with_gain, args.gain)):
@@ -145,7 +155,7 @@ def main() -> int:
     parser.add_argument("--gain", type=int, default=300, help="sessions with one (300)")
     parser.add_argument("--seed", type=int, default=1, help="other systems, other dice (1)")
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="processes (all cores)")
-    parser.add_argument("--out", type=Path, help="a JSON line for each session")
+    parser.add_argument("--out", type=Path, help="keeps a JSON line for each session")
     args = parser.parse_args()
     print(
         f"{args.flat} sessions without a gain, {args.gain} with {GAIN - 1:.0%} or more on "
@@ -153,15 +163,22 @@ def main() -> int:
         f"{TRIALS} trials, up to {PAIRS} pairs",
         flush=True,
     )
-    outcomes: list[Outcome] = []
+    outcomes = kept(args.out)
+    known = {(one.system, one.seed) for one in outcomes}
     with ProcessPoolExecutor(args.jobs) as pool:
-        running = [pool.submit(count, system, seeds) for system, seeds in batches(args)]
+        running = [
+            pool.submit(count, system, seeds)
+            for system, seeds in batches(args)
+            if not known.issuperset((system, seed) for seed in seeds)
+        ]
         for done, future in enumerate(as_completed(running), 1):
-            outcomes += future.result()
+            counted = future.result()
+            outcomes += counted
+            if args.out:
+                lines = (f"{json.dumps(asdict(one))}\n" for one in counted)
+                with args.out.open("a") as file:
+                    file.writelines(lines)
             print(f"  {len(outcomes)} sessions, {done} of {len(running)} systems", flush=True)
-    if args.out:
-        lines = (json.dumps(asdict(one)) for one in outcomes)
-        args.out.write_text("".join(f"{line}\n" for line in lines))
     found = criteria(outcomes)
     print(*found, sep="\n")
     return 0 if all(one.met for one in found) else 1
