@@ -174,7 +174,7 @@ def confirm(
     needed = pairs_to_know(mean, deviation, margin=margin)
     cost = f"about {needed} pairs"
     if pair_seconds > 0:
-        cost += f", {_duration(needed * pair_seconds)} of measuring,"
+        cost += f", {duration(needed * pair_seconds)} of measuring,"
     measured = (
         f"{_times(math.exp(mean))} (95 % interval {low:.3f} to {high:.3f}, {pairs} paired windows)"
     )
@@ -289,7 +289,8 @@ def _times(ratio: float) -> str:
     return f"{ratio:.3f} times the baseline"
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
+    """A measuring time in plain language."""
     if seconds < 120:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.0f} h"

@@ -17,7 +17,7 @@ import numpy as np
 from scipy import stats
 
 from targets.metrics import Objective
-from tuner.confirmation import MINIMUM_PAIRS, PAIRS_PER_BLOCK
+from tuner.confirmation import MINIMUM_PAIRS, PAIRS_PER_BLOCK, duration
 from tuner.looks import ERROR
 from tuner.noise import PRIOR_DEGREES, PRIOR_SD
 
@@ -91,18 +91,18 @@ class NoiseStudy:
         blocks = math.ceil(max(wanted, MINIMUM_PAIRS) / PAIRS_PER_BLOCK)
         return blocks * PAIRS_PER_BLOCK
 
-    def planned_pairs(self, effect: float = EFFECT) -> int:
+    def planned_pairs(self) -> int:
         """How many pairs a confirmation may take where nobody said how many."""
-        return min(MOST_PAIRS, self.pairs_for(effect))
+        return min(MOST_PAIRS, self.pairs_for(EFFECT))
 
-    def words(self, effect: float = EFFECT) -> str:
+    def words(self) -> str:
         """For the user: what was seen, and what it means."""
         if self.scatter == 0.0:
             return (
                 f"{self.windows} windows of the baseline agree to the last digit: every difference "
                 f"can be told in {MINIMUM_PAIRS} pairs."
             )
-        pairs = self.pairs_for(effect)
+        pairs = self.pairs_for(EFFECT)
         seconds = 2 * pairs * self.window_seconds
         drift = (
             "" if self.moved is None else f", and the level moved by {self.moved:+.0%} meanwhile"
@@ -110,7 +110,7 @@ class NoiseStudy:
         return (
             f"{self.windows} windows of {self.window_seconds:g} s scatter by {self.scatter:.1%}"
             f"{drift}; the ratio of two neighbours by {self.pair_scatter:.1%}. A difference of "
-            f"{effect:.0%} takes about {pairs} pairs to tell, {_duration(seconds)} of measuring."
+            f"{EFFECT:.0%} takes about {pairs} pairs to tell, {duration(seconds)} of measuring."
         )
 
 
@@ -126,9 +126,3 @@ def _moved(logs: np.ndarray) -> float | None:
     if not line.pvalue < 0.05:
         return None
     return math.expm1(float(line.slope) * (len(logs) - 1))
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 120:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"

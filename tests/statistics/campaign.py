@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import logging
 import os
 import sys
 from collections.abc import Iterable, Sequence
@@ -139,6 +140,11 @@ def kept(path: Path | None) -> list[Outcome]:
     return [Outcome(**{**one, "system": System(**one["system"])}) for one in read]
 
 
+def be_quiet() -> None:
+    """In a process of its own: every trial would be told else."""
+    logging.disable(logging.WARNING)
+
+
 def batches(args: argparse.Namespace) -> Iterable[tuple[System, range]]:
     """Each system with the seeds of its sessions."""
     for make, wanted in ((flat, args.flat), (with_gain, args.gain)):
@@ -165,7 +171,7 @@ def main() -> int:
     )
     outcomes = kept(args.out)
     known = {(one.system, one.seed) for one in outcomes}
-    with ProcessPoolExecutor(args.jobs) as pool:
+    with ProcessPoolExecutor(args.jobs, initializer=be_quiet) as pool:
         running = [
             pool.submit(count, system, seeds)
             for system, seeds in batches(args)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import math
 import tempfile
 from collections.abc import Sequence
@@ -64,7 +63,6 @@ class Outcome:
 
 def count(system: System, seeds: Sequence[int]) -> list[Outcome]:
     """Run one session for each seed, one after another, against one agent and server."""
-    logging.disable(logging.WARNING)
     with tempfile.TemporaryDirectory() as folder:
         home = Home(Path(folder), f"sqlite:///{folder}/lontra.db")
         with local_ring(
