@@ -28,10 +28,12 @@ tune: $(TUNE_STAMP) ## set everything up and tune the embedded SQLite target; wr
 system: ## install what tests need beyond Python (PostgreSQL, Chromium), where that is possible
 	@PATH="$(CURDIR)/$(BIN):$$PATH" sh tests/system-packages.sh
 
+# Two processes, with one thread of BLAS each, suit two cores; ARGS='-n 8' has more.
 test: $(STAMP) system ## set everything up and run the suite, linters included (under 15 minutes)
 	$(MAKE) --no-print-directory lint types floors
 	LONTRA_TEST_POSTGRESQL=$$(sh tests/system-packages.sh has-postgresql) \
-		$(BIN)/python -m pytest -m 'not slow' $(ARGS)
+		OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 \
+		$(BIN)/python -m pytest -m 'not slow' -n 2 --dist worksteal $(ARGS)
 
 test-all: $(STAMP) system ## the whole suite, slow and privileged checks and the survival campaign too
 	$(MAKE) --no-print-directory lint types floors

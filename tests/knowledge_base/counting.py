@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from knowledge_base.testing import StoreContract
 from tests.knowledge_base.postgresql import WAIVER, waived
 
 SQLITE, POSTGRESQL = "sqlite", "postgresql"
+TOLD = "knowledge-base-contract"
 
 
 class ContractCount:
@@ -16,6 +19,9 @@ class ContractCount:
     A run that would pass fails when a selected test did not run, or when the suite was not found
     for both engines alike. Tests that a person left out (`-k`, `-m`, one named by `::`) are no
     fault. PostgreSQL's are left out of account when it was called off by hand.
+
+    Where pytest-xdist shares the tests among processes, each of them tells what it found and
+    selected, which is the same in all, and the one that started them counts what ran.
     """
 
     def __init__(self) -> None:
@@ -31,12 +37,22 @@ class ContractCount:
         self._note(items)
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        if report.when == "call" and not report.skipped and report.nodeid in self._found:
+        if report.when == "call" and not report.skipped:
             self._ran.add(report.nodeid)
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_testnodedown(self, node: Any) -> None:
+        """A process of xdist's has ended."""
+        told = getattr(node, "workeroutput", {}).get(TOLD)
+        if told is not None:
+            self._found, self._selected = told["found"], set(told["selected"])
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
-        if exitstatus == pytest.ExitCode.OK and self._fault(session.config):
+        told: dict[str, Any] | None = getattr(session.config, "workeroutput", None)
+        if told is not None:
+            told[TOLD] = {"found": self._found, "selected": sorted(self._selected)}
+        elif exitstatus == pytest.ExitCode.OK and self._fault(session.config):
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
     def pytest_terminal_summary(
@@ -62,7 +78,7 @@ class ContractCount:
                 self._found[item.nodeid] = POSTGRESQL if on_postgresql else SQLITE
 
     def _count(self, tests: set[str], engine: str) -> int:
-        return sum(self._found[test] == engine for test in tests)
+        return sum(self._found.get(test) == engine for test in tests)
 
     def _fault(self, config: pytest.Config) -> str:
         """What is wrong with the counts, in words; empty when nothing is."""

@@ -71,6 +71,25 @@ def test_a_silent_skip_fails_the_run(
     assert result.ret == pytest.ExitCode.TESTS_FAILED
 
 
+@pytest.mark.parametrize("suite", [SUITE + SKIPPED, SUITE], ids=["skipped", "not there"])
+def test_a_run_shared_among_processes_fails_as_well(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, suite: str
+) -> None:
+    monkeypatch.delenv(WAIVER, raising=False)
+    result = run(pytester, suite, "-k", ONE, "-n", "2")
+    result.stdout.fnmatch_lines("knowledge base contract: 1 on sqlite, 0 on postgresql")
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
+
+
+def test_a_run_shared_among_processes_is_counted_whole(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv(WAIVER, raising=False)
+    result = run(pytester, SUITE + OTHER_ENGINE, "-k", ONE, "-n", "2")
+    result.stdout.fnmatch_lines("knowledge base contract: 1 on sqlite, 1 on postgresql")
+    assert result.ret == pytest.ExitCode.OK
+
+
 def test_an_engine_that_is_not_there_at_all_fails_the_run(
     pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
